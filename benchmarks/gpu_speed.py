@@ -33,9 +33,8 @@ from fleetrec.models.llm.p5_search import BeamSearch
 from fleetrec.models.prefixes import prefix_states
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.runtime.ragged import ragged
-from fleetrec.models.sequences import TrainingSet, even_length, training_set
+from fleetrec.models.sequences import TrainingSet, even_length, n_transitions, training_set
 from fleetrec.models.srm.base import SmallModel, StateModel
-from fleetrec.models.srm.batches import n_transitions
 from fleetrec.models.srm.training import deterministic, fine_tune
 from fleetrec.models.srm.updating import Plan
 from fleetrec.simulator.preparation.candidates.item_lm import ItemLm

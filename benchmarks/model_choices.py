@@ -52,11 +52,11 @@ class Scored(StateScores):
 
     def __init__(self, *given: Any):
         super().__init__(*given)
-        self._rows, self._scales = self.cast(self._vectors)
+        self._rows, self._scales = self.cast(torch.from_numpy(self.vectors(np.arange(len(self.known)))))
 
     def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
         (groups, width), length = steps.shape, items.shape[1]
-        states, of_state = self.cast(self.states(np.repeat(users, width), steps.reshape(-1)))
+        states, of_state = self.cast(torch.from_numpy(self.states(np.repeat(users, width), steps.reshape(-1))))
         named = torch.from_numpy(np.maximum(items, 0).reshape(-1))
         vectors = self._rows.index_select(0, named).view(groups, length, -1)
         logits = torch.bmm(states.view(groups, width, -1), vectors.transpose(1, 2)).double()

@@ -52,7 +52,7 @@ def simulate(
         from fleetrec.simulator.preparation.input_checks import check_inputs
 
         loaded = Scenario.load(scenario, overrides or [], seed, check=check_inputs)
-        with Drawing() as drawing:  # whose processes start while PyTorch is loaded here
+        with Drawing() as drawing:  # whose processes start while all else is loaded here
             from fleetrec import simulate as run
             from fleetrec.models.runtime.artifacts import ArtifactStore
             from fleetrec.reports.terminal.parts import console_for

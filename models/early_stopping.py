@@ -1,12 +1,15 @@
 """The epochs of a training: the best one on validation is kept, and a training that gets no better ends early."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, Any
 
 from fleetrec.models.runtime.progress import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 _SELECT = "ndcg@10"
 

@@ -140,3 +140,8 @@ def windows_at(
     if len(items) == 0:
         return np.zeros((len(users), length), dtype=np.int64)
     return np.where(inside, items[flat].astype(np.int64) + 1, 0)
+
+
+def n_transitions(data: TrainingSet) -> int:
+    """How many (history, next item) pairs the learning part holds."""
+    return int(np.maximum(data.fit_end - 1, 0).sum())

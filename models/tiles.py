@@ -15,11 +15,11 @@ from torch import Tensor
 
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.models.srm.base import StateModel
+from fleetrec.models.tile_sizes import tile_on
 
 Ints = NDArray[np.int64]
 
 _STRIDE = 37  # rows between a user's consecutive segments: spreads long users over a tile
-_CUDA_TILE = 4096  # fills a GPU
 _FEWEST = 8
 """rows of a tile, where rows are alike"""
 _CARRIED = 512
@@ -29,8 +29,8 @@ _TRIED: dict[tuple[object, ...], bool] = {}
 
 
 def tile_of(kind: type[StateModel], device: str | torch.device) -> int:
-    """Windows that models of a kind encode at once on `device`: what fits a processor's cache, or fills a GPU."""
-    return _CUDA_TILE if torch.device(device).type == "cuda" else kind.tile
+    """Windows that models of a kind encode at once on `device`."""
+    return tile_on(kind.tile, str(device))
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,7 @@ def simulate_prepared(
 def check_repeatable(first: RunResult, device: str, progress: Progress, store: ArtifactStore) -> None:
     """Run the scenario of `first` once more; own models learn and answer once more. InputError where the two differ,
     which own code alone can bring about."""
-    kept = {"srm": ("srm", "srm_cooperative", "srm_update"), "llm.candidates": ("candidates",)}
+    kept = {"srm": ("srm", "srm_cooperative", "srm_update", "srm_states"), "llm.candidates": ("candidates",)}
     own = list(sections.own_kinds(first.scenario))
     with store.forgetting([name for key, _ in own for name in kept.get(key, ())]) as before:
         again = simulate(first.scenario, None, device, progress, before)

@@ -70,6 +70,19 @@ def test_a_second_run_from_cache_gives_the_same_bytes_in_batches_or_one_by_one(
 
 
 @pytest.mark.usefixtures("first")
+def test_a_run_whose_models_states_and_lists_are_all_in_the_cache_loads_no_pytorch(
+    scenario_file: Path, tmp_path: Path
+) -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom fleetrec import Scenario, simulate\n"
+        "simulate(Scenario.load(Path(sys.argv[1])), Path(sys.argv[2]))\nassert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, str(scenario_file), str(tmp_path / "run")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.usefixtures("first")
 def test_retraining_from_nothing_gives_the_same_bytes(scenario_file: Path, tmp_path: Path) -> None:
     simulate(Scenario.load(scenario_file), tmp_path / "fresh", store=ArtifactStore(tmp_path / "store"))
     run = scenario_file.parent / "runs" / "small-1"

@@ -16,8 +16,7 @@ from fleetrec.models.llm.ranking import best_items
 from fleetrec.models.prefixes import pair_logits, prefix_states, rounded
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.sequences import TrainingSet, windows_at
-from fleetrec.models.srm.base import TrainedSrm
-from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.models.srm.trained import TrainedSrm, train_or_load_srm
 from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
 from fleetrec.simulator.preparation.candidates.p5 import P5
 from fleetrec.simulator.ranking.srm_logits import StateScores

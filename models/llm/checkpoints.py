@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fleetrec.models.llm.lora import KEY, adapter_in, merge
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.pytorch import torch
 from fleetrec.models.runtime.user_files import read_json
 
 ITEMS = "items.json"
@@ -143,7 +143,8 @@ def read_checkpoint(model_class: Any, source: Path | str) -> Any:
     name is ever fetched."""
     if isinstance(source, Path) and (adapter := adapter_in(source)) is not None:
         model = read_checkpoint(model_class, _base_of(source))
-        merge(model, adapter)
+        with torch.no_grad():
+            merge(model, adapter)
         return model
     model, info = attempt(
         lambda: model_class.from_pretrained(

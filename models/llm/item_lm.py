@@ -5,6 +5,8 @@ An artifact is a standard Hugging Face checkpoint folder (config.json, model.saf
 n-th id of items.json is n + `item_offset` of its config.json (1 where that is not given).
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateLists
@@ -28,22 +29,20 @@ from fleetrec.models.llm.checkpoints import (
     require_checkpoint,
     write_items,
 )
-from fleetrec.models.llm.network import DEFAULT_OFFSET, ItemLm, TrainableItemLm, new_llama
-from fleetrec.models.llm.ranking import best_items
-from fleetrec.models.prefixes import prefix_states, rounded_item_vectors, segment_states
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.out_of_memory import enough_memory
 from fleetrec.models.runtime.precision import arithmetic_of, computed_with, mixed_precision
 from fleetrec.models.runtime.progress import NullProgress, Progress
-from fleetrec.models.sequences import TrainingSet, even_length
-from fleetrec.models.srm.base import NetworkConfig, TrainingConfig
-from fleetrec.models.srm.batches import n_transitions
-from fleetrec.models.srm.training import deterministic, train
-from fleetrec.models.tiles import tile_of, tiles_of
+from fleetrec.models.runtime.pytorch import torch, torch_version
+from fleetrec.models.sequences import TrainingSet, even_length, n_transitions
+from fleetrec.models.srm.configs import NetworkConfig, TrainingConfig
+from fleetrec.models.tile_sizes import TILE, tile_on
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from fleetrec.models.llm.network import ItemLm
 
 FORMAT = 2  # of the artifact and of the training procedure: raise it when either changes
 _ARTIFACT = "item_lm"
@@ -129,6 +128,8 @@ def train_or_load_item_lm(
         key["items"] = content_hash(item_ids)
     folder = store.open(_ARTIFACT, key)
     if folder is None:
+        from fleetrec.models.srm.training import deterministic
+
         store.check_writable()
         with deterministic(config.training.seed, threads, device):
             lm, history = _train(config, data, device, progress or NullProgress())
@@ -160,6 +161,8 @@ def _facts(store: ArtifactStore, key: dict[str, Any], load: Callable[[], tuple[I
     """What a run asks of a model whose lists are all known, kept beside it: reading weights takes seconds."""
     facts = store.load_json(_FACTS, key, _FACTS_FILE)
     if facts is None:
+        from fleetrec.models.prefixes import rounded_item_vectors
+
         model, facts = load()
         rounded_item_vectors(model)  # of a model that cannot rank nothing is kept
         with store.creating(_FACTS, key) as temporary:
@@ -169,8 +172,11 @@ def _facts(store: ArtifactStore, key: dict[str, Any], load: Callable[[], tuple[I
 
 def _train(
     config: ItemLmConfig, data: TrainingSet, device: str, progress: Progress
-) -> tuple["PreTrainedModel", dict[str, Any]]:
+) -> tuple[PreTrainedModel, dict[str, Any]]:
     """The best epoch's language model, attributes folded in, and what happened epoch by epoch (JSON-able)."""
+    from fleetrec.models.llm.network import TrainableItemLm, new_llama
+    from fleetrec.models.srm.training import train
+
     length = even_length(config.max_length)
     schooling = _Schooling(config.epochs, config.training, config.dim, config.layers, config.heads, length)
     lm = new_llama(data.n_items, config.dim, config.layers, config.heads, length)
@@ -201,6 +207,8 @@ def _loaded(
     places: NDArray[np.int64] | None = None,
 ) -> tuple[ItemLm, dict[str, Any]]:
     """The model of a checkpoint, and its architecture and content hash. `places`: see ItemLm; None: all in order."""
+    from fleetrec.models.llm.network import DEFAULT_OFFSET, ItemLm
+
     lm = read_checkpoint(hugging_face().AutoModelForCausalLM, folder)
     offset = int(getattr(lm.config, "item_offset", DEFAULT_OFFSET))
     vocabulary = lm.get_output_embeddings().weight.shape[0]
@@ -219,7 +227,7 @@ def _loaded(
     moved = None if places is None else torch.from_numpy(places)
     model = ItemLm(lm, n_items, length, offset, moved).eval().requires_grad_(False)
     weights = {name: tensor.numpy() for name, tensor in lm.state_dict().items()}
-    used = [lm.config.model_type, length, offset, n_items, threads, torch.__version__, arithmetic_of(device)]
+    used = [lm.config.model_type, length, offset, n_items, threads, torch_version(), arithmetic_of(device)]
     hashed = content_hash(used, lm.config.to_json_string(), weights, *([] if places is None else [places]))
     return model.to(device), {"architecture": causal_architecture(lm), "content_hash": hashed}
 
@@ -246,7 +254,7 @@ class ItemLmCandidates:
         self._grows = grows
         self.name = "item_lm"
         self.list_length, self.validation, self.curve = list_length, trained.validation, trained.curve
-        self._block = tile_of(ItemLm, trained.device)
+        self._block = tile_on(TILE, trained.device)
         self.content_hash = content_hash(trained.content_hash, offsets, items, list_length, exclude_seen, self._block)
         self._trained = trained
         self._offsets, self._items, self._first = offsets, items, first
@@ -255,6 +263,8 @@ class ItemLmCandidates:
 
     @cached_property
     def _item_vectors(self) -> torch.Tensor:
+        from fleetrec.models.prefixes import rounded_item_vectors
+
         return rounded_item_vectors(self._trained.model).double()
 
     @cached_property
@@ -263,6 +273,8 @@ class ItemLmCandidates:
 
     def lists(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> CandidateLists:
         """See CandidateSource.lists. No list is found at as_of = -1; ValueError for others below the user's `first`."""
+        from fleetrec.models.llm.ranking import best_items
+
         items = np.full((len(users), self.list_length), -1, dtype=np.int32)
         found = as_of >= 0
         who, when = users[found], as_of[found]
@@ -289,6 +301,9 @@ class ItemLmCandidates:
     def _states_at(self, users: NDArray[np.int64], as_of: NDArray[np.int64]) -> torch.Tensor:
         """States [M, d]. Users are encoded a whole block at a time: their segments then fill the tiles evenly."""
         if self._grows is not None:
+            from fleetrec.models.prefixes import segment_states
+            from fleetrec.models.tiles import tiles_of
+
             model, codes = self._trained.model.eval(), self._codes
             histories = self._offsets[users], codes, as_of, as_of + 1, self._grows[users]
             with mixed_precision(self._trained.device):
@@ -308,6 +323,8 @@ class ItemLmCandidates:
         return states
 
     def _encode(self, blocks: NDArray[np.int64]) -> None:
+        from fleetrec.models.prefixes import prefix_states
+
         size, model = self._block, self._trained.model
         members = (blocks[:, None] * size + np.arange(size)).ravel()
         members = members[members < len(self._first)]

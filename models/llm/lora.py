@@ -1,14 +1,15 @@
 """LoRA adapters, merged into the model that they are of: W + scale B A (Hu et al. 2022, LoRA; files as peft writes)."""
 
+from __future__ import annotations
+
 import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.pytorch import torch
 from fleetrec.models.runtime.user_files import read_json
 
 KEY = "llm.candidates.checkpoint"
@@ -53,9 +54,10 @@ def adapter_in(source: Path | str) -> Adapter | None:
     return Adapter(folder, base, scale, bool(told.get("fan_in_fan_out")))
 
 
-@torch.no_grad()
 def merge(model: Any, adapter: Adapter) -> None:
     """Adds the adapter to the weights of `model`. InputError where they are not of one another."""
+    from safetensors.torch import load_file
+
     try:
         held = load_file(adapter.folder / _WEIGHTS)
     except (OSError, SafetensorError) as error:

@@ -37,7 +37,7 @@ from fleetrec.models.runtime.out_of_memory import enough_memory
 from fleetrec.models.runtime.precision import arithmetic_of, computed_with
 from fleetrec.models.runtime.progress import NullProgress, Progress
 from fleetrec.models.sequences import TrainingSet
-from fleetrec.models.srm.base import NetworkConfig
+from fleetrec.models.srm.configs import NetworkConfig
 from fleetrec.models.srm.training import deterministic
 
 FORMAT = 1  # of the artifact and of the training procedure: raise it when either changes

@@ -22,7 +22,7 @@ from fleetrec.models.runtime.precision import mixed_precision
 from fleetrec.models.runtime.progress import Progress, Task
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.sequences import TrainingSet
-from fleetrec.models.srm.base import TrainingConfig
+from fleetrec.models.srm.configs import TrainingConfig
 from fleetrec.models.srm.training import rate_at
 
 _JUDGED = 512  # validation prompts at most: each is a beam search

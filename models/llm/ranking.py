@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fleetrec.models.best_columns import best_columns
+
 _SCORES_AT_ONCE = {"cpu": 2_000_000, "cuda": 64_000_000}
 
 Excluded = Callable[[slice], tuple[Tensor, Tensor]]
@@ -44,29 +46,8 @@ def best_places(scores: Tensor, kept: int) -> Tensor:
     """Columns int64 [M, kept] of the highest scores float64 [M, N] of each row, best first, ties to the lower column;
     -1 where the score is -inf."""
     if scores.device.type == "cpu":
-        return torch.from_numpy(_best_columns(scores.numpy(), kept))
+        return torch.from_numpy(best_columns(scores.numpy(), kept))  # which a CPU does faster than PyTorch's selection
     return best_by_selection(scores, kept)
-
-
-def _best_columns(scores: NDArray[np.float64], kept: int) -> NDArray[np.int64]:
-    """`best_places` by NumPy's partition, which a CPU does faster than PyTorch's selection."""
-    n_rows, n_items = scores.shape
-    bar = np.partition(scores, n_items - kept, axis=1)[:, n_items - kept]
-    row, column = np.nonzero(scores >= bar[:, None])  # in order of row, then column
-    counts = np.bincount(row, minlength=n_rows)
-    if (counts > kept).any():  # ties at the bar: the lower columns stay
-        level = scores[row, column] == bar[row]
-        above = counts - np.bincount(row[level], minlength=n_rows)
-        before = np.cumsum(level) - level  # of entries at the bar, over all rows
-        nth_level = before - before[(np.cumsum(counts) - counts)[row]]
-        stays = ~level | (nth_level < (kept - above)[row])
-        row, column = row[stays], column[stays]
-    chosen = column.reshape(n_rows, kept)
-    values = np.take_along_axis(scores, chosen, axis=1)
-    order = np.argsort(-values, axis=1, kind="stable")
-    best = np.take_along_axis(chosen, order, axis=1)
-    best[np.take_along_axis(values, order, axis=1) == -np.inf] = -1
-    return best
 
 
 def best_by_selection(scores: Tensor, kept: int) -> Tensor:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.pytorch import is_loaded, torch
 
 _SIGNS = ("not enough memory", "out of memory", "can't allocate memory")
 
@@ -16,6 +15,7 @@ def enough_memory(work: str, lower: str) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS):
+        ended = isinstance(error, MemoryError) or (is_loaded() and isinstance(error, torch.OutOfMemoryError))
+        if ended or any(sign in str(error) for sign in _SIGNS):
             raise InputError(f"{work}: out of memory; lower {lower}") from error
         raise

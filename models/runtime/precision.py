@@ -6,28 +6,30 @@ On CUDA, small models rank in float32 too, as the phones that they stand for do;
 precision: products in bfloat16 where PyTorch's autocast deems that safe, else in TF32, sums and weights in float32.
 """
 
-import os
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor
+from fleetrec.models.runtime.pytorch import torch, torch_version
 
-# cuBLAS is deterministic only with a workspace of fixed size, and reads this when it is first used.
-os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-torch.backends.cudnn.allow_tf32 = False  # outside `mixed_precision`: PyTorch's own choice for recurrent layers is TF32
-
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Precision = Literal["float32", "bfloat16"]
 
 
 def arithmetic_of(device: str | torch.device) -> str:
     """What training on `device` computes with."""
-    kind = torch.device(device).type
-    return kind if kind == "cpu" else f"{kind}, bfloat16"
+    return "cpu" if _is_cpu(device) else f"{torch.device(device).type}, bfloat16"
+
+
+def _is_cpu(device: str | torch.device) -> bool:
+    """Without PyTorch, where a name says it."""
+    return device == "cpu" or torch.device(device).type == "cpu"
 
 
 def computed_with(
@@ -40,13 +42,13 @@ def computed_with(
         for name, asked in (("softmax", softmax), ("encoder", encoder))
         if narrow_products(asked, device)
     }
-    return {"threads": threads, "torch": torch.__version__, "device": arithmetic_of(device), **narrow}
+    return {"threads": threads, "torch": torch_version(), "device": arithmetic_of(device), **narrow}
 
 
 def narrow_products(asked: Precision, device: str | torch.device) -> bool:
     """Whether products in training are in bfloat16 on a CPU: where that is asked for and the processor has instructions
     for it; where it has none, float32 takes its place, said once on standard error."""
-    return asked == "bfloat16" and torch.device(device).type == "cpu" and _multiplies_bfloat16()
+    return asked == "bfloat16" and _is_cpu(device) and _multiplies_bfloat16()
 
 
 @cache
@@ -65,7 +67,7 @@ def _multiplies_bfloat16() -> bool:
 @contextmanager
 def mixed_precision(device: str | torch.device) -> Iterator[None]:
     """On CUDA, autocast to bfloat16, and TF32 for what stays float32; on a CPU nothing changes."""
-    if torch.device(device).type == "cpu":
+    if _is_cpu(device):
         yield
         return
     before = torch.get_float32_matmul_precision()

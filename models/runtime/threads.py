@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
-import torch
+from fleetrec.models.runtime.pytorch import get_threads, set_threads
 
 Piece = TypeVar("Piece")
 
@@ -19,18 +19,18 @@ _at_once: list[int] = []
 
 @contextmanager
 def _undivided(pieces_at_once: int) -> Iterator[None]:
-    before = torch.get_num_threads()
+    before = get_threads()
     _at_once.append(pieces_at_once)
-    torch.set_num_threads(1)
+    set_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        set_threads(before)
         _at_once.pop()
 
 
 def _threads() -> int:
-    return _at_once[-1] if _at_once else torch.get_num_threads()
+    return _at_once[-1] if _at_once else get_threads()
 
 
 def operators_undivided() -> AbstractContextManager[None]:

@@ -7,96 +7,18 @@ a history and a candidate.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fleetrec.models.early_stopping import UNTRAINED, TrainingCurve
-from fleetrec.models.runtime.precision import Precision
+from fleetrec.models.runtime import pytorch
 from fleetrec.models.sequences import TrainingSet, even_length
 from fleetrec.models.srm.rows import Rows
+from fleetrec.models.tile_sizes import TILE
 
-
-class TrainingConfig(Protocol):
-    """How a model is trained; the `training` section of a scenario has these fields."""
-
-    @property
-    def seed(self) -> int: ...
-    @property
-    def batch_size(self) -> int: ...
-    @property
-    def learning_rate(self) -> float: ...
-    @property
-    def weight_decay(self) -> float: ...
-    @property
-    def dropout(self) -> float: ...
-    @property
-    def negatives(self) -> int: ...
-    @property
-    def patience(self) -> int: ...
-    @property
-    def softmax_precision(self) -> Precision: ...
-    @property
-    def encoder_precision(self) -> Precision: ...
-
-
-class NetworkConfig(Protocol):
-    """The size of a sequential network and how it is trained."""
-
-    @property
-    def dim(self) -> int: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def heads(self) -> int: ...
-    @property
-    def max_length(self) -> int: ...
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def training(self) -> TrainingConfig: ...
-
-
-class TrainingPlan(Protocol):
-    """How long a network is trained, and on which loss."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def loss(self) -> str: ...
-    @property
-    def epochs(self) -> int: ...
-    @property
-    def training(self) -> TrainingConfig: ...
-
-
-class SrmTrainingConfig(TrainingConfig, Protocol):
-    """How a small model is trained before the stream."""
-
-    @property
-    def schedule(self) -> Literal["plateau", "linear"]: ...
-
-
-class SrmConfig(TrainingPlan, Protocol):
-    """What determines a small model; the kinds of a scenario's `srm` section are such."""
-
-    @property
-    def training(self) -> SrmTrainingConfig: ...
-
-    @property
-    def has_user_state(self) -> bool: ...
-
-    def determinants(self) -> Mapping[str, Any]:
-        """All but `training` that decides the weights, JSON-able: caches go by it."""
-        ...
-
-    def network(self, n_items: int, n_users: int) -> "SmallModel":
-        """The untrained model; it draws its weights from PyTorch's current generator."""
-        ...
+pytorch.load()  # which sets it up
 
 
 class SmallModel(nn.Module, ABC):
@@ -169,7 +91,7 @@ class StateModel(SmallModel):
     """A small model with a user state; an item's score is the dot product of state and item vector."""
 
     has_user_state = True
-    tile = 128
+    tile = TILE
     """windows that are encoded at once on a processor: as many as its cache holds"""
 
     carried = 0
@@ -216,22 +138,3 @@ class PairModel(SmallModel):
     @abstractmethod
     def exact_logits(self, windows: Tensor, candidates: Tensor, users: Tensor) -> Tensor:
         """`window_logits` in float64, where sums in another order differ by about 1e-15."""
-
-
-@dataclass(frozen=True)
-class TrainedSrm:
-    """A trained small model and what a simulation needs to know of it."""
-
-    model: SmallModel
-    loss: str  # "full_softmax" or "bce"
-    flops_encode: int  # one full window into a state, batch 1; 0 for DIN, which has no state
-    flops_per_candidate: float  # scoring one more candidate (DIN: against a full window)
-    encoder_bytes: int  # weights that are not the item table
-    item_bytes: int  # one item's row of the table
-    validation: dict[str, float]  # of the epoch kept; empty where nothing was held out
-    content_hash: str  # of the weights and the architecture
-    curve: TrainingCurve = UNTRAINED
-
-    def flops(self, candidates: int) -> float:
-        """Of ranking so many candidates."""
-        return self.flops_encode + self.flops_per_candidate * candidates

@@ -73,11 +73,6 @@ def epoch_batches(
         yield [_windows(data.items, starts[group], lengths[group], users[group]) for group in groups]
 
 
-def n_transitions(data: TrainingSet) -> int:
-    """How many (history, next item) pairs the learning part holds."""
-    return int(np.maximum(data.fit_end - 1, 0).sum())
-
-
 def _windows(
     items: NDArray[np.int32], starts: NDArray[np.int64], lengths: NDArray[np.int64], users: NDArray[np.int64]
 ) -> Windows:

@@ -26,7 +26,9 @@ from fleetrec.models.runtime.precision import computed_with, mixed_precision
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.ragged import ragged
 from fleetrec.models.sequences import TrainingSet, windows_at
-from fleetrec.models.srm.base import SmallModel, SrmConfig, TrainedSrm, TrainingConfig
+from fleetrec.models.srm.base import SmallModel
+from fleetrec.models.srm.configs import SrmConfig, TrainingConfig
+from fleetrec.models.srm.trained import KeptModel, TrainedSrm
 from fleetrec.models.srm.training import deterministic
 
 FORMAT = 1  # of the artifact and of the procedure: raise it when either changes
@@ -98,19 +100,24 @@ def cooperate_or_load(
         **computed_with(threads, device),
     }
     folder = store.open(_ARTIFACT, key)
-    model = copy.deepcopy(independent.model).requires_grad_(True)
     if folder is None:
         store.check_writable()
+        model = copy.deepcopy(independent.model).requires_grad_(True)
         learning, held_out = ranking_tasks(data, source, training, model.max_length)
         with deterministic(training.seed, threads, device):
             history = _train(model, config.loss, training, learning, held_out, progress)
         with store.creating(_ARTIFACT, key) as temporary:
             save_file(model.weights(), temporary / "model.safetensors")
             (temporary / "history.json").write_text(json.dumps(history), encoding="utf-8")
-    else:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    model.eval().requires_grad_(False)
-    return replace(independent, model=model, content_hash=content_hash(key))
+        folder = store.folder(_ARTIFACT, key)
+    weights = folder / "model.safetensors"
+
+    def read() -> SmallModel:
+        model = copy.deepcopy(independent.model)
+        model.load_state_dict(load_file(weights))
+        return model.eval().requires_grad_(False)
+
+    return replace(independent, kept=KeptModel(read, independent.kept.shape), content_hash=content_hash(key))
 
 
 def ranking_tasks(

@@ -3,18 +3,23 @@
 Half-precision, 8-bit and delta weights are really rounded, so that what a phone computes with is what it was sent.
 """
 
+from __future__ import annotations
+
 import copy
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fleetrec.models.runtime.artifacts import content_hash
-from fleetrec.models.srm.base import SmallModel
-from fleetrec.models.srm.updating import MasterWeights
+from fleetrec.models.runtime.pytorch import torch
+from fleetrec.models.srm.trained import KeptModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fleetrec.models.srm.base import SmallModel
 
 Precision = Literal["float32", "float16", "int8"]
 _BYTES = {"float32": 4, "float16": 2, "int8": 1}
@@ -24,15 +29,33 @@ _ROW_NUMBER_BYTES = 4
 
 
 @dataclass(frozen=True)
+class MasterWeights:
+    """A small model as the cloud has it, and the hash of its weights."""
+
+    kept: KeptModel
+    content_hash: str
+
+    @property
+    def model(self) -> SmallModel:
+        """With its weights."""
+        return self.kept.model
+
+
+@dataclass(frozen=True)
 class Deployed:
     """A small model on a phone."""
 
-    model: SmallModel
+    kept: KeptModel
     known: NDArray[np.bool_]  # [n_items]: items that it has a vector of
     encoder_bytes: float  # of what is installed
     item_bytes: float  # of one item's vector
     push_bytes: float  # of what brings it: the whole, or the change since the version before
     content_hash: str
+
+    @property
+    def model(self) -> SmallModel:
+        """With its weights."""
+        return self.kept.model
 
     @property
     def table_bytes(self) -> float:
@@ -67,9 +90,35 @@ def deploy(
 
     Of the item table the rows that are `known` travel, if it does: else its vectors come with candidate lists.
     """
+    kept = master.kept
     as_it_is = pushed == "full" and precision == "float32"
-    model = master.model if as_it_is else copy.deepcopy(master.model).requires_grad_(False)
-    rows = torch.from_numpy(np.flatnonzero(known) + 1).to(master.model.embedding.weight.device)
+    if as_it_is and not kept.shape.has_user_table:  # no weights are looked at
+        encoder, table = 4.0 * kept.shape.encoder_numbers, item_bytes(kept.shape.dim, precision) * float(known.sum())
+    else:
+        model = master.model if as_it_is else copy.deepcopy(master.model).requires_grad_(False)
+        encoder, table = _push(model, known, precision, pushed, before)
+        kept = KeptModel.of(model)
+    form = [precision, pushed, before.content_hash if pushed == "delta" and before is not None else ""]
+    whole = as_it_is and bool(known.all())
+    return Deployed(
+        kept=kept,
+        known=known,
+        encoder_bytes=kept.shape.encoder_numbers * (2.0 if pushed == "half" else 4.0),
+        item_bytes=item_bytes(kept.shape.dim, precision),
+        push_bytes=encoder + (table if table_travels else 0.0),
+        content_hash=master.content_hash if whole else content_hash(master.content_hash, known, form),
+    )
+
+
+def _push(
+    model: SmallModel,
+    known: NDArray[np.bool_],
+    precision: Precision,
+    pushed: Literal["full", "half", "delta"],
+    before: Deployed | None,
+) -> tuple[float, float]:
+    """Changes the weights of `model` to what arrives; returns the bytes of its encoder and of its item table."""
+    rows = torch.from_numpy(np.flatnonzero(known) + 1).to(model.embedding.weight.device)
     encoder = table = 0.0
     with torch.no_grad():
         for name, weights in model.named_parameters():
@@ -83,16 +132,7 @@ def deploy(
                 encoder += 2.0 * share * weights.numel()
             else:
                 encoder += 4.0 * share * weights.numel()
-    form = [precision, pushed, before.content_hash if pushed == "delta" and before is not None else ""]
-    whole = as_it_is and bool(known.all())
-    return Deployed(
-        model=model,
-        known=known,
-        encoder_bytes=model.encoder_numbers * (2.0 if pushed == "half" else 4.0),
-        item_bytes=item_bytes(model.dim, precision),
-        push_bytes=encoder + (table if table_travels else 0.0),
-        content_hash=master.content_hash if whole else content_hash(master.content_hash, known, form),
-    )
+    return encoder, table
 
 
 def _push_table(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.srm.base import BoundedNorm, StateModel
 from fleetrec.models.srm.rows import Rows, attended, dropped, multiplied
+from fleetrec.models.tile_sizes import SMALL_TILE
 
 
 class _Block(nn.Module):
@@ -64,7 +65,7 @@ class SasRec(StateModel):
     """States of a causal Transformer encoder. Raises InputError where `heads` does not divide `dim`."""
 
     kind = "sasrec"
-    tile = 64
+    tile = SMALL_TILE
     by_rows = True
 
     def __init__(self, n_items: int, dim: int, max_length: int, layers: int, heads: int, dropout: float):

@@ -1,98 +1,36 @@
-"""Training of small models: mini-batches, until validation NDCG@10 gets no better, and a cache by content hash.
+"""Training of small models: mini-batches, until validation NDCG@10 gets no better.
 
 Initial weights and dropout come from PyTorch's generator, forked and seeded for the training and then restored; all
 other draws come from a generator of their own. So (configuration, data, threads, PyTorch version, device type)
-determine the weights, and they are the key of the cache.
+determine the weights.
 """
 
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from fleetrec.models.early_stopping import curve_of, train_epochs
-from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
+from fleetrec.models.early_stopping import train_epochs
 from fleetrec.models.runtime.errors import InputError
-from fleetrec.models.runtime.precision import computed_with, mixed_precision, narrow_products
-from fleetrec.models.runtime.progress import NullProgress, Progress, Task
-from fleetrec.models.sequences import TrainingSet
-from fleetrec.models.srm.base import SmallModel, SrmConfig, StateModel, TrainedSrm, TrainingPlan
-from fleetrec.models.srm.batches import epoch_batches, n_transitions
-from fleetrec.models.srm.flops import flops_of
+from fleetrec.models.runtime.precision import mixed_precision, narrow_products
+from fleetrec.models.runtime.progress import Progress, Task
+from fleetrec.models.sequences import TrainingSet, n_transitions
+from fleetrec.models.srm.base import SmallModel, StateModel
+from fleetrec.models.srm.batches import epoch_batches
+from fleetrec.models.srm.configs import TrainingPlan
 from fleetrec.models.srm.losses import bce_backward, full_softmax_backward
 from fleetrec.models.srm.validation import validate
 
-FORMAT = 3  # of the artifact and of the training procedure: raise it when either changes
-_ARTIFACT = "srm"
 _CLIP_NORM = 5.0
 _WARM_UP = 0.05  # share of all epochs
-_FALLS = 2
+FALLS = 2
 """times that the learning rate of a small model falls, each time once validation no longer gets better"""
 _FALL = 0.25
 _RISE = 0.5  # epochs until the rate of a small model is what `learning_rate` says
 _FILLING: Any = torch.utils.deterministic  # a module whose settings PyTorch's type stubs do not know
-
-
-def train_or_load_srm(
-    config: SrmConfig,
-    data: TrainingSet,
-    store: ArtifactStore,
-    threads: int,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> TrainedSrm:
-    """The small model of `config` trained on `data`, from the cache where it has been trained before.
-
-    Raises InputError for an empty training set, a loss the model cannot have, or a training that diverges.
-    """
-    _check(config, data)
-    key = _key(config, data, threads, device)
-    folder = store.open(_ARTIFACT, key)
-    if folder is None:
-        store.check_writable()
-        with deterministic(config.training.seed, threads, device):
-            model = config.network(data.n_items, data.n_users).to(device)
-            falls = _FALLS if config.training.schedule == "plateau" else 0
-            history = train(model, config, data, progress or NullProgress(), falls)
-            # Counted here and kept: the first count of a process loads seconds' worth of PyTorch.
-            history["flops"] = dict(zip(("encode", "candidate"), flops_of(model), strict=True))
-        with store.creating(_ARTIFACT, key) as temporary:
-            save_file(model.weights(), temporary / "model.safetensors")
-            (temporary / "history.json").write_text(json.dumps(history, indent=1), encoding="utf-8")
-            return _trained(config, data, temporary, device)
-    return _trained(config, data, folder, device)
-
-
-def _check(config: SrmConfig, data: TrainingSet) -> None:
-    if not config.has_user_state and config.loss != "bce":
-        raise InputError(
-            f"srm.loss: {config.kind} scores single pairs and cannot be trained with full_softmax; set srm.loss: bce"
-        )
-    if n_transitions(data) == 0:
-        raise InputError(
-            "the training set is empty: no user has two interactions to learn from; "
-            "use a longer log, a later workload.split.at or a smaller workload.split.last"
-        )
-    if config.loss == "bce" and data.n_items < 2:
-        raise InputError("srm.loss: bce needs a catalogue of at least two items; this one has one")
-
-
-def _key(config: SrmConfig, data: TrainingSet, threads: int, device: str) -> dict[str, Any]:
-    training = ("seed", "batch_size", "learning_rate", "weight_decay", "dropout", "negatives", "patience")
-    linear = {"schedule": "linear"} if config.training.schedule == "linear" else {}
-    return {
-        "format": FORMAT,
-        "config": config.determinants(),
-        "training": {name: getattr(config.training, name) for name in training} | linear,
-        "data": data.content_hash,
-        **computed_with(threads, device, config.training.softmax_precision, config.training.encoder_precision),
-    }
 
 
 def train(
@@ -212,29 +150,6 @@ def _parameter_groups(model: SmallModel, weight_decay: float) -> list[dict[str, 
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _trained(config: SrmConfig, data: TrainingSet, folder: Path, device: str) -> TrainedSrm:
-    weights = load_file(folder / "model.safetensors")
-    with deterministic(0, torch.get_num_threads(), "cpu"):  # building draws weights, which are then replaced
-        model = config.network(data.n_items, data.n_users)
-    model.load_state_dict(weights)
-    model.eval().requires_grad_(False)
-    history: Mapping[str, Any] = json.loads((folder / "history.json").read_text(encoding="utf-8"))
-    trained_by = ("max_length", "loss", "epochs")
-    form = [value for name, value in config.determinants().items() if name not in trained_by]
-    architecture = [*form, model.max_length, data.n_items]
-    return TrainedSrm(
-        model=model.to(device),
-        loss=config.loss,
-        flops_encode=int(history["flops"]["encode"]),
-        flops_per_candidate=float(history["flops"]["candidate"]),
-        encoder_bytes=4 * model.encoder_numbers,
-        item_bytes=4 * model.dim,
-        validation=dict(history["validation"]),
-        curve=curve_of(history, config.epochs),
-        content_hash=content_hash(architecture, {name: tensor.numpy() for name, tensor in weights.items()}),
-    )
 
 
 @contextmanager

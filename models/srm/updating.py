@@ -13,16 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
 
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.precision import computed_with
 from fleetrec.models.runtime.progress import Progress
-from fleetrec.models.sequences import TrainingSet, training_set
-from fleetrec.models.srm.base import SmallModel, TrainingConfig, TrainingPlan
-from fleetrec.models.srm.batches import n_transitions
-from fleetrec.models.srm.training import deterministic, fine_tune
+from fleetrec.models.sequences import TrainingSet, n_transitions, training_set
+from fleetrec.models.srm.configs import TrainingConfig, TrainingPlan
+from fleetrec.models.srm.deployment import MasterWeights
+from fleetrec.models.srm.trained import KeptModel
 
 FORMAT = 1  # of the artifact and of the procedure: raise it when either changes
 _ARTIFACT, _MODEL, _HISTORY = "srm_update", "model.safetensors", "history.json"
@@ -36,14 +35,6 @@ class Plan:
     loss: str
     epochs: int
     training: TrainingConfig
-
-
-@dataclass(frozen=True)
-class MasterWeights:
-    """A small model as the cloud has it, and the hash of its weights."""
-
-    model: SmallModel
-    content_hash: str
 
 
 @dataclass(frozen=True)
@@ -100,6 +91,10 @@ def update_or_load(
     if folder is not None:
         loss = float(json.loads((folder / _HISTORY).read_text(encoding="utf-8"))["loss"])
         return Update(_loaded(before, key, folder), key, n_transitions(data), loss)
+    from safetensors.torch import save_file
+
+    from fleetrec.models.srm.training import deterministic, fine_tune
+
     model = copy.deepcopy(before.model).requires_grad_(True)
     with deterministic(plan.training.seed, threads, device):
         loss = fine_tune(model, plan, data, progress)
@@ -107,7 +102,7 @@ def update_or_load(
         save_file(model.weights(), temporary / _MODEL)
         (temporary / _HISTORY).write_text(json.dumps({"loss": loss}), encoding="utf-8")
     model.eval().requires_grad_(False)
-    return Update(MasterWeights(model, content_hash(key)), key, n_transitions(data), loss)
+    return Update(MasterWeights(KeptModel.of(model), content_hash(key)), key, n_transitions(data), loss)
 
 
 def updated_weights(before: MasterWeights, key: Mapping[str, Any], store: ArtifactStore) -> MasterWeights:
@@ -119,7 +114,9 @@ def updated_weights(before: MasterWeights, key: Mapping[str, Any], store: Artifa
 
 
 def _loaded(before: MasterWeights, key: Mapping[str, Any], folder: Path) -> MasterWeights:
+    from safetensors.torch import load_file
+
     model = copy.deepcopy(before.model)
     model.load_state_dict(load_file(folder / _MODEL))
     model.eval().requires_grad_(False)
-    return MasterWeights(model, content_hash(key))
+    return MasterWeights(KeptModel.of(model), content_hash(key))

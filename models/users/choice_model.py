@@ -16,20 +16,18 @@ from torch import Tensor, nn
 
 from fleetrec.models.runtime.precision import backward
 from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.users.choice_features import (
+    AGES,
+    CONTEXT,
+    COUNTS,
+    DIM,
+    N_AWAY,
+    RECENT,
+    Floats,
+    Ints,
+    away_class,
+)
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-RECENT = 32
-"""events among which it counts how long ago an item was had last; all before are alike"""
-CONTEXT = 256
-"""events of a history that the GRU reads before a run's first choice"""
-AWAY_S = (60.0, 1800.0)
-"""pauses up to which a user is in the middle of something, and in the same session"""
-N_AWAY = len(AWAY_S) + 1
-COUNTS = np.array([1, 2, 3, 5, 9, 17, 33])  # lowest count of each class
-AGES = np.array([1, 2, 3, 5, 9, 17, RECENT + 1])  # likewise, in events
-DIM = 48
 _BLOCK = 128  # choices of one user that are learnt from together
 _BATCH = 8  # such blocks
 _DROPOUT = 0.3
@@ -54,11 +52,6 @@ class Histories:
     items: Ints  # [E]
     away_s: Floats  # [E] time since the event before; infinite for a user's first
     n_items: int
-
-
-def away_class(away_s: Floats) -> Ints:
-    """The class of each pause."""
-    return np.searchsorted(AWAY_S, away_s, side="left").astype(np.int64)
 
 
 class ChoiceModel(nn.Module):

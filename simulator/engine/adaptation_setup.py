@@ -4,27 +4,32 @@ import math
 import os
 from array import array
 from functools import cache
+from typing import TYPE_CHECKING
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.wording import counted
-from fleetrec.models.srm.adapters import adapter_form
 from fleetrec.simulator.engine.adaptation import OwnAdapter
 from fleetrec.simulator.engine.retraining import FleetLearning
 from fleetrec.simulator.policies.request.decision_points import DecisionPoints
 from fleetrec.simulator.preparation.prepare import Prepared
-from fleetrec.simulator.ranking.device_adapters import OwnWeights
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 from fleetrec.simulator.records.update_log import UpdateLog
 from fleetrec.simulator.scenario import sections
 
+if TYPE_CHECKING:
+    from fleetrec.simulator.ranking.device_adapters import OwnWeights
+
 
 def own_weights(
     section: sections.Adaptation | None, loss: str, prepared: Prepared, learning: FleetLearning | None
-) -> OwnWeights | None:
+) -> "OwnWeights | None":
     """What devices will learn by themselves; None where they do not. InputError for an adapter that cannot be. `loss`
     of the SRM; `learning`: the cloud that makes new versions of it, if any."""
     if section is None:
         return None
+    from fleetrec.models.srm.adapters import adapter_form
+    from fleetrec.simulator.ranking.device_adapters import OwnWeights
+
     adapter_form(section, prepared.srm.model)
     return OwnWeights(
         section,
@@ -62,6 +67,8 @@ def own_adapters(
 
 def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, points: DecisionPoints) -> None:
     """InputError for a schedule that no device can follow, or whose parameters do not fit into memory."""
+    from fleetrec.models.srm.adapters import adapter_form
+
     when, population = section.when, prepared.population
     longest = int(population.n_interactions.max(initial=0))
     spacing: int = getattr(when, when.spaced_by) if when.spaced_by else 1
@@ -88,6 +95,8 @@ def _check_that_it_fires(section: sections.Adaptation, prepared: Prepared, point
 
 def adaptation_flops(section: sections.Adaptation, prepared: Prepared) -> float:
     """FLOPs of one adaptation on a device: states of its window, then forward and backward passes."""
+    from fleetrec.models.srm.adapters import adapter_form
+
     srm, model = prepared.trained.srm, prepared.srm.model
     form = adapter_form(section, model)
     compared = section.window * 2.0 * model.dim * (1 + section.negatives)

@@ -17,9 +17,8 @@ from fleetrec.models.metrics import accuracy
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.ragged import ragged
-from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
+from fleetrec.models.srm.deployment import Deployed, MasterWeights, deploy, most_popular
 from fleetrec.models.srm.updating import (
-    MasterWeights,
     Plan,
     Update,
     known_data,
@@ -27,7 +26,6 @@ from fleetrec.models.srm.updating import (
     update_or_load,
     updated_weights,
 )
-from fleetrec.models.srm.validation import catalogue_ranks
 from fleetrec.simulator.cloud.hardware.catalogue import default_catalogue
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import TrainedModels
@@ -125,7 +123,7 @@ class Trainer:
         self._decides = schedule.running()
         self._seen_ends = self._trained_ends  # [U] what the check before had seen
         self._best_ndcg = -math.inf
-        self._master = MasterWeights(trained.srm.model, trained.srm.content_hash)
+        self._master = MasterWeights(trained.srm.kept, trained.srm.content_hash)
         self.releases: list[Release] = []
         self.gpu = default_catalogue().gpu(self.section.gpu or gpu, "policy.update.gpu")
 
@@ -154,6 +152,8 @@ class Trainer:
 
     def _ndcg(self, seen: Ints, ends: Ints) -> float:
         """NDCG@10, by the newest weights, of what came after `seen` [U] interactions of each user."""
+        from fleetrec.models.srm.validation import catalogue_ranks
+
         users = np.flatnonzero(ends > seen)
         which, nth = ragged((ends - seen)[users])
         owner = users[which]
@@ -216,10 +216,10 @@ def begins_of(trained: TrainedModels) -> Ints:
     if not isinstance(histories, GrowingHistories):
         return np.zeros(trained.training.n_users, dtype=np.int64)
     clones = histories.numbers != np.arange(len(histories.numbers))
-    if clones.any() and trained.srm.model.user_table is not None:
+    if clones.any() and trained.srm.kept.shape.has_user_table:
         raise InputError(
-            f"policy.update: an SRM of kind {trained.srm.model.kind} knows users by their numbers, and users who react "
-            "are one a device; set fleet.devices to at most the users of the log"
+            f"policy.update: an SRM of kind {trained.srm.kept.shape.kind} knows users by their numbers, and users who "
+            "react are one a device; set fleet.devices to at most the users of the log"
         )
     return np.where(clones, histories.before, 0)
 

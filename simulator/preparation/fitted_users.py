@@ -19,8 +19,6 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.precision import computed_with
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.runtime.ragged import ragged
-from fleetrec.models.srm.training import deterministic
-from fleetrec.models.users.choice_model import Histories, train_choice_model
 from fleetrec.simulator.core.notes import Note, note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import user_keys
@@ -97,6 +95,9 @@ def fit_users(split: SplitLog, store: ArtifactStore, threads: int, progress: Pro
     store.check_writable()
     away_s = np.diff(log.times, prepend=0.0)
     away_s[log.offsets[:-1]] = np.inf
+    from fleetrec.models.srm.training import deterministic
+    from fleetrec.models.users.choice_model import Histories, train_choice_model
+
     data = Histories(log.offsets, log.items.astype(np.int64), away_s, log.n_items)
     begin, end = np.where(roles.fitting, split.history, 0), np.where(roles.fitting, log.lengths, 0)
     with deterministic(_SEED, threads, "cpu"):

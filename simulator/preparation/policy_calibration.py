@@ -95,7 +95,7 @@ class _BeforeStream:
         found = self._calibrated(train, ratio, "set kind: random", shown)
         assert isinstance(found.uncertainty, WithCoin)
         assert isinstance(found.uncertainty.score, ExpectedGain)
-        flops = feature_flops(inputs.length, prepared.trained.srm.model.dim) + found.uncertainty.score.model.flops
+        flops = feature_flops(inputs.length, prepared.trained.srm.kept.shape.dim) + found.uncertainty.score.model.flops
         return replace(found, flops=flops)
 
     def fresh_is_better(self) -> Tuned:

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import scipy  # loads optimize where it is used: most runs do not
-import torch
 from scipy.special import logsumexp
 
 from fleetrec.models.runtime.artifacts import content_hash
+from fleetrec.models.runtime.pytorch import torch_version
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.policies.gain_model import (
@@ -18,7 +18,6 @@ from fleetrec.simulator.policies.gain_model import (
     Features,
     GainModel,
     gains,
-    train_gain_model,
 )
 from fleetrec.simulator.preparation.held_out import HeldOut, looked_at, rewards_of
 from fleetrec.simulator.preparation.prepare import Prepared
@@ -60,6 +59,8 @@ def expected_gain(
     seen = looked_at(slates, decisions, features, width=len(FEATURES))
     used = np.flatnonzero((weight > 0) & np.isfinite(seen).all(axis=1))
     user = np.searchsorted(decisions.base, used, side="right") - 1
+    from fleetrec.simulator.policies.gain_training import train_gain_model
+
     model = train_gain_model(seen[used], gain[used], weight[used], user, hidden, seed, prepared.inputs.training.threads)
     with trained.store.creating("gain_model", key) as temporary:
         model.save(temporary)
@@ -81,7 +82,7 @@ def _slates_key(inputs: SlateInputs, prepared: Prepared, held_out: HeldOut) -> d
         "slate": inputs.slate.dumped(),
         "exclude_seen": inputs.exclude_seen,
         "threads": prepared.inputs.training.threads,
-        "torch": torch.__version__,
+        "torch": torch_version(),
     }
 
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fleetrec.models.candidates import CandidateSource
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.progress import Progress
+from fleetrec.models.runtime.pytorch import set_threads
 from fleetrec.models.srm.deployment import Deployed
 from fleetrec.simulator.core.randomness import Draws, RegionDraws
 from fleetrec.simulator.fleet.population import DeviceRange, Population, populate
@@ -121,7 +121,7 @@ def prepare(
     """
     check_inputs(scenario)
     inputs = PreparationInputs.of(scenario)
-    torch.set_num_threads(threads or inputs.training.threads)
+    set_threads(threads or inputs.training.threads)
     trained = trained or train_models(inputs.training, store or ArtifactStore(), device, progress)
     draws = RegionDraws(inputs.seed, own.region, own.first) if own is not None else Draws(inputs.seed)
     population = populate(inputs, trained.split, draws, own)

@@ -8,24 +8,21 @@ from numpy.typing import NDArray
 
 from fleetrec.models.baselines import Baseline, all_baselines
 from fleetrec.models.candidates import CandidateLists, CandidateSource
+from fleetrec.models.kept_states import states_and_vectors
 from fleetrec.models.llm.cache import CachedCandidates, GrownCandidates
 from fleetrec.models.llm.source_inputs import Grown, SourceInputs
-from fleetrec.models.prefixes import pair_logits, prefix_states, rounded_item_vectors
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.out_of_memory import enough_memory
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.models.sequences import TrainingSet, windows_at
-from fleetrec.models.srm.base import StateModel, TrainedSrm
-from fleetrec.models.srm.cooperative import cooperate_or_load
-from fleetrec.models.srm.deployment import Deployed, deploy, most_popular
-from fleetrec.models.srm.training import train_or_load_srm
-from fleetrec.models.srm.updating import MasterWeights
+from fleetrec.models.srm.deployment import Deployed, MasterWeights, deploy, most_popular
+from fleetrec.models.srm.trained import TrainedSrm, train_or_load_srm
 from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.preparation.illegal_beams import IllegalBeams, share_of
 from fleetrec.simulator.preparation.list_quality import quality_maker
 from fleetrec.simulator.ranking.baseline_scores import BaselineScores
-from fleetrec.simulator.ranking.growing import GrowingHistories, GrowingScores
+from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.histories import Histories
 from fleetrec.simulator.ranking.list_view import Fusion, Show, UncertaintyScore
 from fleetrec.simulator.ranking.other_slates import JoinedSlates, ShownSlates
@@ -86,6 +83,8 @@ def train_on(
     memory = enough_memory("srm", "srm.training.batch_size, srm.max_length or srm.dim")
     with sections.silent(inputs.srm), memory:
         srm = train_or_load_srm(inputs.srm, data, store, inputs.threads, device, progress)
+        if inputs.srm.is_own():
+            _ = srm.model  # built here, where own code may not print
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
@@ -107,6 +106,8 @@ def _cooperative_srm(
     past = replace(log, offsets=offsets, items=log.items[kept], times=log.times[kept])
     then = replace(trained, split=replace(trained.split, log=past))
     source, _ = _of_llm(lists, then, np.zeros(data.n_users, dtype=np.int64), device, progress)
+    from fleetrec.models.srm.cooperative import cooperate_or_load
+
     taught = cooperate_or_load(trained.srm, srm, srm.training, data, source, trained.store, threads, device, progress)
     source.save()
     return taught
@@ -186,35 +187,40 @@ def first_deployed(table: sections.ItemTable, trained: TrainedModels) -> Deploye
     data = trained.training
     counts = np.bincount(data.items[data.events_before(data.valid_end)], minlength=data.n_items)
     known = most_popular(counts, table.top if isinstance(table, sections.OnDeviceTable) else None)
-    return deploy(MasterWeights(trained.srm.model, trained.srm.content_hash), known, table.precision)
+    return deploy(MasterWeights(trained.srm.kept, trained.srm.content_hash), known, table.precision)
 
 
 def srm_scores(trained: TrainedModels, first: Ints, users: Ints, srm: Deployed) -> SrmScores:
     """The exact logits of `srm` for these users, at positions from `first` [U] on."""
-    model, log = srm.model, trained.split.log
+    log = trained.split.log
     if isinstance(trained.histories, GrowingHistories):
         return _growing_scores(trained.histories, first, users, srm)
-    if model.has_user_state:
-        vectors = rounded_item_vectors(model)
-        states, row_offsets = prefix_states(model, log.offsets, log.items, first, users)
+    if srm.kept.shape.has_user_state:
+        states, row_offsets, vectors = states_and_vectors(srm, log.offsets, log.items, first, users, trained.store)
         return StateScores(states, row_offsets, first, vectors, srm.known)
+    return _window_scores(srm, log.offsets, log.items, np.arange(len(first)))
+
+
+def _window_scores(srm: Deployed, offsets: Ints, items: NDArray[np.int32], numbers: Ints) -> WindowScores:
+    """Those of an SRM without a user state, which knows users by these `numbers` [U]."""
+    from fleetrec.models.prefixes import pair_logits
+
+    model = srm.model
     return WindowScores(
-        lambda windows, items, who: pair_logits(model, windows, items, who),
-        lambda who, steps: windows_at(log.offsets, log.items, who, steps, model.max_length),
+        lambda windows, items, who: pair_logits(model, windows, items, numbers[who]),
+        lambda who, steps: windows_at(offsets, items, who, steps, model.max_length),
         srm.known,
     )
 
 
 def _growing_scores(histories: GrowingHistories, first: Ints, users: Ints, srm: Deployed) -> SrmScores:
     """The same for histories that grow."""
-    model = srm.model
-    if isinstance(model, StateModel):
-        return GrowingScores(model, histories, first, users, srm.known)
-    return WindowScores(
-        lambda windows, items, who: pair_logits(model, windows, items, histories.numbers[who]),
-        lambda who, steps: windows_at(histories.offsets, histories.items, who, steps, model.max_length),
-        srm.known,
-    )
+    from fleetrec.models.srm.base import StateModel
+    from fleetrec.simulator.ranking.growing_scores import GrowingScores
+
+    if isinstance(srm.model, StateModel):
+        return GrowingScores(srm.model, histories, first, users, srm.known)
+    return _window_scores(srm, histories.offsets, histories.items, histories.numbers)
 
 
 class SrmCandidates:

@@ -24,9 +24,7 @@ from fleetrec.models.srm.adapters import (
 )
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.ranking.histories import Histories
-from fleetrec.simulator.ranking.srm_logits import StateScores
-
-Ints = NDArray[np.int64]
+from fleetrec.simulator.ranking.srm_logits import Floats, Ints, StateScores
 
 FormOf = Callable[[int], AdapterForm]
 """of a version of the fleet's weights"""
@@ -107,7 +105,7 @@ class OwnWeights:
         window = self._settings.window
         positions = steps[:, None] - window + np.arange(window)  # [T, W]
         users = np.repeat(self._users[devices], window)
-        states = scores.states(users, np.maximum(positions, 0).reshape(-1)).float().cpu()
+        states = torch.from_numpy(scores.states(users, np.maximum(positions, 0).reshape(-1))).float()
         return self._examples(scores, devices, steps, positions, states.view(len(devices), window, -1), positions >= 0)
 
     def _inside_examples(self, scores: StateScores, devices: Ints, steps: Ints) -> TrainingExamples:
@@ -140,8 +138,8 @@ class OwnWeights:
         others = known[draws]  # [T, K]
         return TrainingExamples(
             inputs,
-            scores.vectors(items).float().cpu(),
-            scores.vectors(others).float().cpu(),
+            torch.from_numpy(scores.vectors(items)).float(),
+            torch.from_numpy(scores.vectors(others)).float(),
             torch.from_numpy(items[:, :, None] == others[:, None, :]),
             torch.from_numpy(counts.astype(np.float32)),
         )
@@ -169,12 +167,12 @@ class OwnWeights:
         self._inside = torch.cat((self._inside, states)) if start else states
         self._states.update({(w, s): start + i for i, (w, s) in enumerate(zip(by.tolist(), at.tolist(), strict=True))})
 
-    def adapted(self, version: int, states: Tensor, users: Ints, steps: Ints, weights: Ints) -> Tensor:
-        """States float64 [M, d] by the parameters of `weights` [M]."""
+    def adapted(self, version: int, states: Floats, users: Ints, steps: Ints, weights: Ints) -> Floats:
+        """States [M, d] by the parameters of `weights` [M]."""
         form = self._form_of(version)
         if form.inside:
             self.encode(version, users, steps, weights)
             rows = [self._states[key] for key in zip(weights.tolist(), steps.tolist(), strict=True)]
-            return self._inside[torch.tensor(rows)].double()
+            return np.asarray(self._inside[torch.tensor(rows)].double().numpy())
         own = {name: tensor[torch.from_numpy(weights)] for name, tensor in self._own.items()}
-        return apply_exactly(form, own, states)
+        return np.asarray(apply_exactly(form, own, torch.from_numpy(states)).numpy())

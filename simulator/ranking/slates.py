@@ -10,12 +10,11 @@ from types import ModuleType
 from typing import Protocol, cast
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fleetrec.models.baselines import Baseline
+from fleetrec.models.best_columns import best_columns
 from fleetrec.models.candidates import CandidateSource
-from fleetrec.models.llm.ranking import best_places
 from fleetrec.models.runtime.threads import for_each
 from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.histories import Histories
@@ -129,7 +128,7 @@ class CatalogueSlates:
         ranked = logits.copy()
         if self._exclude_seen:
             ranked[self._histories.seen_mask(users, steps)] = -np.inf
-        best = best_places(torch.from_numpy(ranked), min(self._length, ranked.shape[1])).numpy()
+        best = best_columns(ranked, min(self._length, ranked.shape[1]))
         short = self._length - best.shape[1]
         return np.pad(best, ((0, 0), (0, short)), constant_values=-1) if short > 0 else best, logits
 

@@ -4,18 +4,21 @@ States and item vectors are multiples of 2^-16 (models/prefixes.py) and their pr
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from fleetrec.simulator.ranking.state_tables import Singles, tables_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-Adapt = Callable[[Tensor, Ints, Ints, Ints], Tensor]
-"""(states float64 [M, d] on the CPU, users, steps, weights [M]) -> those of devices with parameters of their own"""
+Adapt = Callable[[Floats, Ints, Ints, Ints], Floats]
+"""(states [M, d], users, steps, weights [M]) -> those of devices with parameters of their own"""
 
 
 class SrmScores(Protocol):
@@ -34,6 +37,9 @@ class SrmScores(Protocol):
     def ready(self, users: Ints, steps: Ints) -> None:
         """The logits of these queries [M] will be asked for. To be called by one thread where histories grow."""
 
+    def rewind(self, users: Ints, lengths: Ints) -> None:
+        """Of histories that grow: what these users [M] had beyond their first `lengths` [M] did not happen."""
+
     def plain(self) -> "StateScores | None":
         """Those from which all logits come, of one set of weights, whose user states are all there and on the CPU; None
         where others come in."""
@@ -44,18 +50,17 @@ class StateScores:
 
     def __init__(
         self,
-        states: Tensor,
+        states: "Singles | Tensor",
         row_offsets: Ints,
         first: Ints,
-        vectors: Tensor,
+        vectors: "Singles | Tensor",
         known: NDArray[np.bool_],
         adapt: Adapt | None = None,
     ):
-        """States [R, d] of users at positions from `first` [U] on, row_offsets [U+1]; vectors [n_items, d] of the
-        items that are `known` [n_items]."""
-        self._states, self._device = states, states.device
+        """States float32 [R, d] of users at positions from `first` [U] on, row_offsets [U+1]; vectors float32 [n_items,
+        d] of the items that are `known` [n_items]."""
+        self._tables, self._cpu = tables_of(states, vectors)
         self._row = row_offsets[:-1] - first
-        self._singles, self._vectors = vectors, vectors.double()
         self._unknown = np.flatnonzero(~known)
         self.known = known
         self.adapt = adapt
@@ -63,8 +68,11 @@ class StateScores:
     def ready(self, users: Ints, steps: Ints) -> None:
         """They are there."""
 
+    def rewind(self, users: Ints, lengths: Ints) -> None:
+        """They are of histories that are known from the beginning."""
+
     def plain(self) -> "StateScores | None":
-        return self if type(self) is StateScores and self.adapt is None and self._device.type == "cpu" else None
+        return self if type(self) is StateScores and self.adapt is None and self._cpu is not None else None
 
     def places(self, users: Ints, steps: Ints) -> Ints:
         """Rows [M] of the states."""
@@ -72,37 +80,32 @@ class StateScores:
 
     def tables(self, rows: Ints) -> tuple[Any, Ints, Any, NDArray[np.bool_]]:
         """What compiled code reads: all states float32 [R, d], the rows that are asked for, item vectors float32
-        [n_items, d], and which are known."""
-        return self._states.numpy(), rows, self._singles.numpy(), self.known
+        [n_items, d], and which are known. Of scores that are `plain`."""
+        assert self._cpu is not None
+        return self._cpu.all_states, rows, self._cpu.singles, self.known
 
-    def states(self, users: Ints, steps: Ints) -> Tensor:
-        """The encoder's states, float64 [M, d]."""
-        return self._states.index_select(0, self._at(self._row[users] + steps)).double()
+    def states(self, users: Ints, steps: Ints) -> Floats:
+        """The encoder's states [M, d]."""
+        return self._tables.states(self._row[users] + steps)
 
-    def vectors(self, items: Ints) -> Tensor:
-        """Item vectors, float64 [..., d], of items [...] >= 0."""
-        return self._vectors.index_select(0, self._at(items.reshape(-1))).view(*items.shape, -1)
+    def vectors(self, items: Ints) -> Floats:
+        """Item vectors [..., d] of items [...] >= 0."""
+        return self._tables.vectors(items)
 
-    def _at(self, places: Ints) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(places)).to(self._device)
-
-    def _adapted(self, users: Ints, steps: Ints, weights: Ints) -> Tensor:
-        states = self.states(users, steps)
-        if self.adapt is None:
-            return states
-        return self.adapt(states.cpu(), users, steps, weights).to(self._device)
+    def _adapted(self, users: Ints, steps: Ints, weights: Ints) -> Floats | None:
+        """States [M, d] that are not the encoder's alone; None where they are."""
+        return None if self.adapt is None else self.adapt(self.states(users, steps), users, steps, weights)
 
     def of_lists(self, users: Ints, steps: Ints, items: Ints, weights: Ints) -> Floats:
-        groups, width = steps.shape
-        each = np.repeat(users, width), steps.reshape(-1), np.repeat(weights, width)
-        states = self._adapted(*each).view(groups, width, -1)
-        logits: Floats = torch.bmm(states, self.vectors(np.maximum(items, 0)).transpose(1, 2)).cpu().numpy()
+        who, when = np.repeat(users, steps.shape[1]), steps.reshape(-1)
+        adapted = self._adapted(who, when, np.repeat(weights, steps.shape[1]))
+        logits = self._tables.of_lists(self._row[who] + when, np.maximum(items, 0), adapted)
         if len(self._unknown):
             logits[np.broadcast_to(~self.known[items][:, None], logits.shape)] = -np.inf
         return logits
 
     def of_catalogue(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
-        logits: Floats = torch.matmul(self._adapted(users, steps, weights), self._vectors.T).cpu().numpy()
+        logits = self._tables.of_catalogue(self._row[users] + steps, self._adapted(users, steps, weights))
         logits[:, self._unknown] = -np.inf
         return logits
 
@@ -110,10 +113,14 @@ class StateScores:
         fresh = np.ones(len(users), dtype=bool)  # jobs of one list come one after the other
         fresh[1:] = (users[1:] != users[:-1]) | (others[1:] != others[:-1]) | (weights[1:] != weights[:-1])
         chosen, of = np.flatnonzero(fresh), np.cumsum(fresh) - 1
-        one = self._adapted(users, steps, weights).cpu().numpy()
-        other = self._adapted(users[chosen], others[chosen], weights[chosen]).cpu().numpy()
+        one = self._its_states(users, steps, weights)
+        other = self._its_states(users[chosen], others[chosen], weights[chosen])
         lengths = np.einsum("md,md->m", one, one) * np.einsum("gd,gd->g", other, other)[of]
         return np.asarray(np.einsum("md,md->m", one, other[of]) / np.maximum(np.sqrt(lengths), 1e-9))
+
+    def _its_states(self, users: Ints, steps: Ints, weights: Ints) -> Floats:
+        adapted = self._adapted(users, steps, weights)
+        return self.states(users, steps) if adapted is None else adapted
 
 
 class WindowScores:
@@ -131,6 +138,9 @@ class WindowScores:
 
     def ready(self, users: Ints, steps: Ints) -> None:
         """Nothing is computed ahead of need."""
+
+    def rewind(self, users: Ints, lengths: Ints) -> None:
+        """Nothing was kept."""
 
     def plain(self) -> StateScores | None:
         return None

@@ -7,15 +7,15 @@ stream. What a number stands for is computed when a ranking first needs it, a ve
 import copy
 from array import array
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from fleetrec.simulator.ranking.device_adapters import OwnWeights
-from fleetrec.simulator.ranking.growing import GrowingScores
 from fleetrec.simulator.ranking.srm_logits import Floats, Ints, SrmScores, StateScores
+
+if TYPE_CHECKING:
+    from fleetrec.simulator.ranking.device_adapters import OwnWeights
 
 MakeScores = Callable[[], SrmScores]
 
@@ -26,7 +26,7 @@ _FROM_THE_BEGINNING = -1
 class DeviceWeights:
     """The weights that devices have had so far, and the logits (`SrmScores`) of each."""
 
-    def __init__(self, first: SrmScores, own: OwnWeights | None = None):
+    def __init__(self, first: SrmScores, own: "OwnWeights | None" = None):
         """`first`: the scores of before the stream; `own`: where devices adapt, what they learn."""
         self._own = own
         self._scores: list[SrmScores | None] = [self._adaptable(0, first)]
@@ -116,7 +116,7 @@ class DeviceWeights:
     def rewind(self, users: Ints, lengths: Ints) -> None:
         """Of histories that grow: what these users [M] had beyond their first `lengths` [M] did not happen."""
         for scores in self._scores:
-            if isinstance(scores, GrowingScores):
+            if scores is not None:
                 scores.rewind(users, lengths)
 
     def _adaptable(self, version: int, scores: SrmScores) -> SrmScores:
@@ -125,11 +125,10 @@ class DeviceWeights:
             return scores
         own, adaptable = self._own, copy.copy(scores)
 
-        def adapt(states: Tensor, users: Ints, steps: Ints, weights: Ints) -> Tensor:
+        def adapt(states: Floats, users: Ints, steps: Ints, weights: Ints) -> Floats:
             rows = np.flatnonzero(self.adaptation_of(weights))
             if len(rows):
-                at = torch.from_numpy(rows)
-                states[at] = own.adapted(version, states[at], users[rows], steps[rows], weights[rows])
+                states[rows] = own.adapted(version, states[rows], users[rows], steps[rows], weights[rows])
             return states
 
         adaptable.adapt = adapt

@@ -82,7 +82,7 @@ def _ranks(
         for name, slates in kinds.items():
             ranks = np.full(len(users), NOT_EVALUATED)
             chosen = np.arange(len(users))
-            if name == "srm" and not trained.srm.model.has_user_state:
+            if name == "srm" and not trained.srm.kept.shape.has_user_state:
                 chosen = np.sort(Draws(0).permutation(len(users), "baselines.sample")[:DIN_SAMPLE])
             for start in range(0, len(chosen), _QUERIES_PER_CALL):
                 part = chosen[start : start + _QUERIES_PER_CALL]

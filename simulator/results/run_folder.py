@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
-import torch
 
 from fleetrec.models.runtime.artifacts import atomic_path
 from fleetrec.models.runtime.disk import is_disk_full
 from fleetrec.models.runtime.errors import InputError
+from fleetrec.models.runtime.processor import vector_instructions
+from fleetrec.models.runtime.pytorch import torch, torch_version
 from fleetrec.simulator.records.folder_lock import held
 from fleetrec.simulator.records.parquet import write_table
 from fleetrec.simulator.records.run_manifest import (
@@ -96,8 +97,8 @@ class RunFolder:
 
 def made_by(threads: int) -> str:
     """What equal bytes hold for beside the versions: the kind of processor, PyTorch, and its threads."""
-    vectors = torch.backends.cpu.get_cpu_capability()
-    return f"{platform.machine()} {vectors}, torch {torch.__version__}, {threads} thread{'s' if threads > 1 else ''}"
+    built = f"{platform.machine()} {vector_instructions()}, torch {torch_version()}"
+    return f"{built}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 @contextmanager

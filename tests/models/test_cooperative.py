@@ -11,9 +11,8 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.sequences import TrainingSet
-from fleetrec.models.srm.base import TrainedSrm
 from fleetrec.models.srm.cooperative import cooperate_or_load, order_quality, ranking_tasks
-from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.models.srm.trained import TrainedSrm, train_or_load_srm
 from fleetrec.simulator.scenario.sections import Srm, SrmTraining
 from tests.models.srm_cases import Config, Training, cycle_log
 

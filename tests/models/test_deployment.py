@@ -3,9 +3,10 @@
 import numpy as np
 import torch
 
-from fleetrec.models.srm.deployment import deploy, most_popular
+from fleetrec.models.srm.deployment import MasterWeights, deploy, most_popular
 from fleetrec.models.srm.gru4rec import Gru4Rec
-from fleetrec.models.srm.updating import MasterWeights, known_data, newest_data
+from fleetrec.models.srm.trained import KeptModel
+from fleetrec.models.srm.updating import known_data, newest_data
 from tests.models.srm_cases import cycle_log
 
 ITEMS, DIM = 12, 4
@@ -14,7 +15,7 @@ ALL = np.ones(ITEMS, dtype=bool)
 
 def master(seed: int) -> MasterWeights:
     torch.manual_seed(seed)
-    return MasterWeights(Gru4Rec(ITEMS, DIM, 6, 1, 0.0).eval().requires_grad_(False), f"seed {seed}")
+    return MasterWeights(KeptModel.of(Gru4Rec(ITEMS, DIM, 6, 1, 0.0).eval().requires_grad_(False)), f"seed {seed}")
 
 
 def encoder_size() -> int:
@@ -65,7 +66,7 @@ def test_a_delta_moves_the_old_weights_near_the_new_ones_for_a_quarter_of_the_by
 
 def test_a_row_that_stands_still_does_not_travel_in_a_delta() -> None:
     old = master(1)
-    moved = MasterWeights(Gru4Rec(ITEMS, DIM, 6, 1, 0.0).eval().requires_grad_(False), "moved")
+    moved = MasterWeights(KeptModel.of(Gru4Rec(ITEMS, DIM, 6, 1, 0.0).eval().requires_grad_(False)), "moved")
     moved.model.load_state_dict(old.model.state_dict())
     moved.model.embedding.weight[3] += 0.5
     sent = deploy(moved, ALL, pushed="delta", before=deploy(old, ALL))

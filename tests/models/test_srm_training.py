@@ -13,10 +13,10 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.precision import _multiplies_bfloat16
 from fleetrec.models.sequences import training_set
-from fleetrec.models.srm.base import StateModel, TrainedSrm
+from fleetrec.models.srm.base import StateModel
 from fleetrec.models.srm.batches import Windows, epoch_batches, training_windows
 from fleetrec.models.srm.losses import full_softmax_backward, narrow_gradients
-from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.models.srm.trained import TrainedSrm, train_or_load_srm
 from fleetrec.models.srm.validation import catalogue_ranks, validate
 from fleetrec.simulator.scenario.sections import Srm
 from tests.models.srm_cases import KINDS, Config, Training, changed, cycle_log, random_log

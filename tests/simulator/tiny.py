@@ -9,9 +9,9 @@ import torch
 
 from fleetrec.models.baselines import all_baselines
 from fleetrec.models.candidates import CandidateLists
-from fleetrec.models.runtime.artifacts import ArtifactStore
+from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.models.srm.base import TrainedSrm
+from fleetrec.models.srm.trained import KeptModel, TrainedSrm
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.engine.run import run
 from fleetrec.simulator.engine.world import build_world
@@ -107,7 +107,8 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     torch.manual_seed(3)
     model = scenario.srm.network(log.n_items, len(log.offsets) - 1)
     model.initialise(0.2)
-    srm = TrainedSrm(model, "full_softmax", 1_000_000, 100.0, 50_000, 32, {}, "untrained")
+    hashed = content_hash({name: tensor.numpy() for name, tensor in model.weights().items()})
+    srm = TrainedSrm(KeptModel.of(model), "full_softmax", 1_000_000, 100.0, 50_000, 32, {}, hashed)
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
     trained = TrainedModels(split, data, histories, srm, baselines, store)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.users.choice_model import AGES, CONTEXT, COUNTS, DIM, RECENT, away_class
+from fleetrec.models.users.choice_features import AGES, CONTEXT, COUNTS, DIM, RECENT, away_class
 from fleetrec.simulator.workload.users.utility import Floats, Ints, Laws, Moments, Past, State, largest, on_grid
 
 _STEP = 2.0**-12

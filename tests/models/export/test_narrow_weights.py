@@ -5,15 +5,16 @@ import pytest
 import torch
 
 from fleetrec.models.export.narrow_weights import NarrowTable, NarrowWeights
-from fleetrec.models.srm.deployment import Precision, deploy
-from fleetrec.models.srm.updating import MasterWeights
+from fleetrec.models.srm.deployment import MasterWeights, Precision, deploy
+from fleetrec.models.srm.trained import KeptModel
 from tests.models.srm_cases import Config
 
 
 @pytest.mark.parametrize("precision", ["float16", "int8"])
 def test_a_table_holds_the_numbers_that_the_simulated_phone_has(precision: Precision) -> None:
     model = Config("gru4rec").network(30, 2)
-    simulated = deploy(MasterWeights(model, ""), np.ones(30, dtype=np.bool_), precision).model.embedding.weight
+    master = MasterWeights(KeptModel.of(model), "")
+    simulated = deploy(master, np.ones(30, dtype=np.bool_), precision).model.embedding.weight
     table = NarrowTable(model.embedding.weight, precision)
     rows = torch.tensor([[1, 30], [7, 0]])
     assert torch.equal(table(rows), simulated[rows])

@@ -6,13 +6,11 @@ import torch
 
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.srm.training import deterministic
+from fleetrec.models.users.choice_features import AGES, COUNTS, away_class
 from fleetrec.models.users.choice_model import (
-    AGES,
-    COUNTS,
     ChoiceModel,
     Had,
     Histories,
-    away_class,
     block,
     popularity_classes,
     train_choice_model,

@@ -9,7 +9,8 @@ import pytest
 
 from fleetrec.simulator.policies.counterfactual import Decisions
 from fleetrec.simulator.policies.fusion.scores import rounded
-from fleetrec.simulator.policies.gain_model import GainModel, gains, train_gain_model
+from fleetrec.simulator.policies.gain_model import GainModel, gains
+from fleetrec.simulator.policies.gain_training import train_gain_model
 from fleetrec.simulator.policies.uncertainty import on_grid
 
 

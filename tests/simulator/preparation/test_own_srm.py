@@ -11,7 +11,7 @@ import pytest
 from fleetrec import InputError, Scenario, simulate
 from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.models.srm.trained import train_or_load_srm
 from fleetrec.simulator.preparation import srm as srm_kinds
 from fleetrec.simulator.preparation.training import train_models
 from fleetrec.simulator.scenario import json_schema, shapes

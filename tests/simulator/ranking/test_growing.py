@@ -9,7 +9,8 @@ from fleetrec.models.prefixes import prefix_states
 from fleetrec.models.srm.base import StateModel
 from fleetrec.models.srm.gru4rec import Gru4Rec
 from fleetrec.models.srm.sasrec import SasRec
-from fleetrec.simulator.ranking.growing import GrowingHistories, GrowingScores
+from fleetrec.simulator.ranking.growing import GrowingHistories
+from fleetrec.simulator.ranking.growing_scores import GrowingScores
 from fleetrec.simulator.ranking.histories import Histories
 
 ITEMS, BEFORE = 50, np.array([3, 9, 1, 6])
@@ -66,8 +67,8 @@ def test_states_that_are_carried_on_are_those_of_the_whole_history(
             back = histories.lengths[users] - np.minimum(2, histories.lengths[users] - BEFORE[users])
             scores.rewind(users, back)
             scores.ready(users, newest)
-        expected = states[rows[users] + newest - first[users]].double()
-        assert torch.equal(scores.states(users, newest), expected)
+        expected = states[rows[users] + newest - first[users]].double().numpy()
+        assert np.array_equal(scores.states(users, newest), expected)
 
 
 def test_a_first_position_is_that_of_the_log_as_far_as_it_has_come() -> None:

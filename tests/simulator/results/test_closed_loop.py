@@ -8,7 +8,7 @@ import pytest
 
 from fleetrec.models.metrics import clustered_ratio
 from fleetrec.models.runtime.artifacts import ArtifactStore
-from fleetrec.simulator.ranking.growing import GrowingScores
+from fleetrec.simulator.ranking.growing_scores import GrowingScores
 from fleetrec.simulator.results.engagement import device_totals
 from fleetrec.simulator.simulation import simulate
 from tests.simulator.handed_over import Formula
