@@ -11,8 +11,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rapidfuzz import fuzz, process
-from rapidfuzz.distance import OSA
 
 from fleetrec.models.llm.answers import answers_of
 from fleetrec.models.llm.title_forms import Loose, loose, misspelt, other_names, plain
@@ -56,6 +54,8 @@ class Grounding:
         return np.array([self._found[answer] for answer in answers], dtype=np.int64)
 
     def _item(self, answer: str) -> int:
+        from rapidfuzz import fuzz  # here, since most runs read no titles
+
         form = plain(answer)
         if not form:
             return -1
@@ -80,6 +80,8 @@ class Grounding:
 
     def _one(self, form: str, items: Sequence[int]) -> int:
         """The one whose title is nearest; -1 where different ones are equally near."""
+        from rapidfuzz import fuzz
+
         if not items:
             return -1
         nearness = {item: fuzz.token_sort_ratio(form, self._plain[item]) for item in items}
@@ -88,12 +90,16 @@ class Grounding:
 
     def _misspelt(self, meant: Loose) -> list[int]:
         """Items whose words are these but for a slip or two; a word that the catalogue knows is no slip."""
+        from rapidfuzz import fuzz, process
+
         written = meant.telling
         forms = self._by_numbers.get(meant.numbers, {})
         near = process.extract(" ".join(written), forms.keys(), scorer=fuzz.ratio, score_cutoff=self._least, limit=20)
         return [item for form, _, _ in near if self._same(written, form.split(" ")) for item in forms[form]]
 
     def _same(self, written: Sequence[str], words: Sequence[str]) -> bool:
+        from rapidfuzz.distance import OSA
+
         if len(written) != len(words):
             return False
         slips = [(one, other) for one, other in zip(written, words, strict=True) if one != other]

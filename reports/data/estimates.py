@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy  # loads special where it is used: most runs need none of it
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
 from fleetrec.models.runtime.pieces import at_shares, pieces
 from fleetrec.models.runtime.unique import different_pairs
@@ -61,7 +61,7 @@ def grouped_shares(
         # No variance seen (all hit, all missed): each cluster has told one thing. More than all of them is luck.
         effective = np.where(variance > 0, np.minimum(effective, count), n_clusters)
         effective = np.where(n_clusters > 1, np.maximum(effective, 1.0), 1.0)
-        t = stdtrit(np.maximum(n_clusters - 1, 1), 0.975)
+        t = scipy.special.stdtrit(np.maximum(n_clusters - 1, 1), 0.975)
         z2n = t**2 / effective
         centre = (share + z2n / 2) / (1 + z2n)
         half = t * np.sqrt(share * (1 - share) / effective + z2n / (4 * effective)) / (1 + z2n)

@@ -11,8 +11,7 @@ from functools import cached_property
 from itertools import accumulate, pairwise
 from typing import Protocol
 
-import scipy  # loads optimize where it is used: most runs do not
-from scipy.special import i0e, ive
+import scipy  # loads optimize and special where they are used: most runs need neither
 
 from fleetrec.models.runtime.dates import LAST_DATE_S
 from fleetrec.models.runtime.errors import InputError
@@ -131,12 +130,12 @@ class Diurnal:
     def _concentration(self) -> float:
         if self.peak_to_mean <= 1:
             return 0.0
-        return float(scipy.optimize.brentq(lambda k: 1 / i0e(k) - self.peak_to_mean, 1e-9, 1e6))
+        return float(scipy.optimize.brentq(lambda k: 1 / scipy.special.i0e(k) - self.peak_to_mean, 1e-9, 1e6))
 
     @cached_property
     def _harmonics(self) -> list[float]:
         k = self._concentration
-        ratios = [2 * float(ive(n, k) / i0e(k)) for n in range(1, 200)]
+        ratios = [2 * float(scipy.special.ive(n, k) / scipy.special.i0e(k)) for n in range(1, 200)]
         return [ratio for ratio in ratios if ratio > 1e-15]
 
     def _angle(self, t_s: float) -> float:
@@ -144,7 +143,7 @@ class Diurnal:
 
     def at(self, t_s: float) -> float:
         k = self._concentration
-        return self.mean_value * math.exp(k * (math.cos(self._angle(t_s)) - 1)) / float(i0e(k))
+        return self.mean_value * math.exp(k * (math.cos(self._angle(t_s)) - 1)) / float(scipy.special.i0e(k))
 
     def mean(self, start_s: float, end_s: float) -> float:
         if end_s <= start_s:

@@ -3,8 +3,7 @@
 import json
 
 import numpy as np
-import scipy  # loads optimize where it is used: most runs do not
-from scipy.special import logsumexp
+import scipy  # loads optimize and special where they are used: most runs need neither
 
 from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.pytorch import torch_version
@@ -136,7 +135,7 @@ def _fit_logistic(terms: Floats, target: Ints, hidden: Floats, start: Floats, pe
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         logits = terms @ weights + hidden
-        log_p = logits - logsumexp(logits, axis=1, keepdims=True)
+        log_p = logits - scipy.special.logsumexp(logits, axis=1, keepdims=True)
         expected = np.einsum("qn,qnf->f", np.exp(log_p), terms)
         value = -log_p[rows, target].mean() + penalty * float(weights @ weights)
         return float(value), (expected - terms[rows, target].sum(axis=0)) / len(rows) + 2 * penalty * weights

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
+import scipy  # loads sparse where it is used: most runs need none of its linear algebra
 from numpy.typing import NDArray
-from scipy.sparse.linalg import svds
 
 from fleetrec.simulator.results.left_out import Taken, interval_without
 
@@ -43,6 +42,7 @@ _NOW = ("coverage", "gini", "popularity", "own_taste")
 def item_vectors(users: Ints, items: Ints, n_items: int) -> Floats:
     """Unit vectors [n_items, <= 16] of items by who had them: of interactions [E], the leading singular vectors."""
     _, row = np.unique(users, return_inverse=True)
+    sp = scipy.sparse
     had = sp.csr_matrix((np.ones(len(items)), (row, items)), shape=(int(row.max(initial=-1)) + 1, n_items))
     had.data[:] = 1.0
     wide = min(_DIMENSIONS, min(had.shape) - 1)
@@ -50,7 +50,7 @@ def item_vectors(users: Ints, items: Ints, n_items: int) -> Floats:
         return np.zeros((n_items, 1))
     often = np.maximum(np.asarray(had.sum(axis=0)).ravel(), 1.0)
     weighed = had @ sp.diags(1.0 / np.sqrt(often))  # else the leading one is popularity
-    _, size, vectors = svds(weighed, k=wide, v0=np.ones(min(had.shape)), random_state=0)
+    _, size, vectors = sp.linalg.svds(weighed, k=wide, v0=np.ones(min(had.shape)), random_state=0)
     found = (vectors * size[:, None]).T
     length = np.sqrt((found**2).sum(axis=1, keepdims=True))
     return np.asarray(found / np.where(length > 0, length, 1.0))

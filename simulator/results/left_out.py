@@ -8,8 +8,8 @@ expectation, whatever the figure, so long as users are alike and their order doe
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads special where it is used: most runs need none of it
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from fleetrec.models.runtime.ragged import ragged
 
@@ -84,5 +84,5 @@ def interval_without(value: float, without: Floats, least: float, most: float) -
     users = len(without)
     half = float("inf")
     if users > 1:
-        half = float(ndtri(0.975)) * float(np.sqrt((moved_by(without) ** 2).sum() * users / (users - 1)))
+        half = float(scipy.special.ndtri(0.975)) * float(np.sqrt((moved_by(without) ** 2).sum() * users / (users - 1)))
     return [max(value - half, least), min(value + half, most)]

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy  # loads optimize where it is used: most runs do not
+import scipy  # loads optimize and special where they are used: most runs need neither
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
-from scipy.special import i0e
 
 from fleetrec.models.runtime.artifacts import ArtifactStore, content_hash
 from fleetrec.simulator.core.randomness import Draws
@@ -142,7 +141,8 @@ def _daily_cycle(section: SyntheticWorld, uniform: Floats, span_s: float) -> Flo
     """Moments in [0, span_s) whose rate over the day is a von Mises curve with the section's peak."""
     if section.peak_to_mean == 1:
         return uniform * span_s
-    sharpness = scipy.optimize.brentq(lambda k: 1 / i0e(k) - section.peak_to_mean, 0, 100)  # i0e(k) = I0(k) exp(-k)
+    i0e = scipy.special.i0e  # i0e(k) = I0(k) exp(-k)
+    sharpness = scipy.optimize.brentq(lambda k: 1 / i0e(k) - section.peak_to_mean, 0, 100)
     grid = np.linspace(0, span_s, max(2, int(span_s / 300) + 1))
     rate = np.exp(sharpness * np.cos(2 * np.pi * (grid / 3600 - section.peak_hour) / 24))
     cumulative = np.concatenate([[0.0], np.cumsum((rate[1:] + rate[:-1]) / 2)])

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -268,10 +267,12 @@ def _in_form(reader: Reader, source: str, text: str, form: str, said: TimeForm, 
         width = len(datetime(2000, 1, 1).strftime(form))
         text = f"'{said.year} ' || lpad({text}, {width}, '0')"
         form = f"%Y {form}"
+    from duckdb import InvalidInputException  # here, since most runs read no log
+
     moment = f"try_strptime({text}, {quoted(form)})"
     try:
         found = reader.row(f"SELECT count({moment}) FROM {source}")[0]
-    except duckdb.InvalidInputException as error:
+    except InvalidInputException as error:
         reason = str(error).splitlines()[0].split(":", 1)[-1].strip()
         raise InputError(f"time.unit: {form!r} is no form of times ({reason}); write {_SAY_UNIT}") from None
     if not found:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # loads special where it is used: most runs need none of it
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from scipy.special import bdtr
 
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.core.costs import Cost, energy_cost
@@ -52,11 +52,11 @@ def with_spares(needed: int, accepting: float, may_lack: float) -> int:
     if needed < 1 or accepting >= 1:
         return needed
     low, high = needed - 1, needed
-    while bdtr(needed - 1, high, accepting) > may_lack:
+    while scipy.special.bdtr(needed - 1, high, accepting) > may_lack:
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if bdtr(needed - 1, middle, accepting) > may_lack else (low, middle)
+        low, high = (middle, high) if scipy.special.bdtr(needed - 1, middle, accepting) > may_lack else (low, middle)
     return high
 
 

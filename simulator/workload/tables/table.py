@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import Note
 
@@ -67,6 +65,8 @@ class Reader:
     """A database of its own, and a folder for what is unpacked."""
 
     def __init__(self, folder: Path):
+        import duckdb  # here, since most runs read no log
+
         self.folder = folder
         self.database = duckdb.connect(
             config={
@@ -108,6 +108,8 @@ def reader() -> Iterator[Reader]:
 @contextmanager
 def told_by(path: Path, what: str) -> Iterator[None]:
     """What DuckDB cannot read, as one line about a file."""
+    import duckdb
+
     try:
         yield
     except duckdb.Error as error:
