@@ -1,4 +1,4 @@
-"""A second thread that works out what is likely to be asked next."""
+"""A second thread that works out what will be asked, or is likely to be asked next."""
 
 import os
 from collections.abc import Callable, Hashable
@@ -11,6 +11,22 @@ Question = TypeVar("Question", bound=Hashable)
 Answer = TypeVar("Answer")
 
 
+def _has_cores() -> bool:
+    threads = os.environ.get("OMP_NUM_THREADS") or str(available_cores())  # workers are told to use one
+    return threads != "1"
+
+
+def begun(work: Callable[[], Answer], beside: bool) -> Callable[[], Answer]:
+    """What gives the answer of `work`, which is begun now on a thread of its own where this process is not one of
+    several workers; without `beside`, and there, when it is asked for."""
+    if not (beside and _has_cores()):
+        return work
+    pool = ThreadPoolExecutor(1)
+    answer = pool.submit(work)
+    pool.shutdown(wait=False)
+    return answer.result
+
+
 class Ahead(Generic[Question, Answer]):
     """Answers to one question after the other: what is likely to be asked next is worked out meanwhile on a second
     thread, where this process is not one of several workers and the work leaves the interpreter to others."""
@@ -18,8 +34,7 @@ class Ahead(Generic[Question, Answer]):
     def __init__(self, work: Callable[[Question], Answer], beside: bool):
         """`work` depends on the question alone; without `beside` nothing is worked out that has not been asked."""
         self._work = work
-        threads = os.environ.get("OMP_NUM_THREADS") or str(available_cores())  # workers are told to use one
-        self._pool = ThreadPoolExecutor(2) if beside and threads != "1" else None
+        self._pool = ThreadPoolExecutor(2) if beside and _has_cores() else None
         self._begun: dict[Question, Future[Answer]] = {}
 
     def ask(self, question: Question, *likely: Question) -> Answer:

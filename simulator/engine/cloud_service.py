@@ -94,6 +94,11 @@ class Service(ABC):
         """The fewest replicas (cores) that meet the objective for a fleet `scale` times this one, whose devices' users
         are resampled, when `surge` times its busiest load comes."""
 
+    @property
+    def provisions_beside(self) -> bool:
+        """Whether `provision` leaves the interpreter to others for most of its time."""
+        return False
+
     @abstractmethod
     def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
         """What `paid` replicas of each kind [K] (cores) cost in `horizon_s` while they serve `scale` times what was
@@ -211,13 +216,20 @@ class LlmService(Service):
         self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
         came, issued_s = np.asarray(self._came), np.asarray(self._issued)  # not copied: they are of millions
-        replicas = Replicas(self._pools, without_faults(self._cloud), draws, objective)
+        replicas = self._replicas(draws, objective)
         served = [self._llm.model_dump(mode="json"), self._cloud.model_dump(mode="json")]
         args = (issued_s, horizon_s, scale, surge, replicas, draws, users, Rental(self._cloud, scale))
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
             ["provision", came, issued_s, horizon_s, scale, surge, *served],
             lambda: _provisioned(Requests.of_rows(came), *args),
         )
+
+    def _replicas(self, draws: Draws, objective: ServiceObjective) -> Replicas:
+        return Replicas(self._pools, without_faults(self._cloud), draws, objective)
+
+    @property
+    def provisions_beside(self) -> bool:
+        return self._replicas(Draws(0), ServiceObjective.of(self._cloud.slo)).side_by_side
 
     def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
         busy_gpu_s = [scale * seconds for seconds in self.node.busy_gpu_seconds_of]

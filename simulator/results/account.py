@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fleetrec.models.runtime.ahead import begun
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served
@@ -60,9 +61,35 @@ class Account:
         return (1.0 + served.headroom) * servers / needed * self.scale - 1.0
 
 
+@dataclass(frozen=True)
+class Sought:
+    """What the fleet that a run represents needs, while it is looked for."""
+
+    represents: int
+    """devices of that fleet"""
+    scale: float
+    """of them for each that was simulated"""
+    objective: ServiceObjective
+    users: Resampling
+    """the simulated devices' users"""
+    provision: Callable[[], Provision]
+    """what was found, once it is"""
+
+    @classmethod
+    def begin(cls, fleet: sections.Fleet, slo: sections.Slo, prepared: Prepared, service: Service) -> "Sought":
+        """Of a run that has ended; on a thread of its own where that leaves the interpreter to others."""
+        population = prepared.population
+        horizon_s, represents = population.stream.horizon_s, fleet.represents or population.n_devices
+        scale, objective = represents / population.n_devices, ServiceObjective.of(slo)
+        users = Resampling.of(prepared.trained.split.log.user_ids[population.users].astype(str))
+        how = horizon_s, scale, fleet.surge, objective, prepared.draws, users
+        return cls(
+            represents, scale, objective, users, begun(lambda: service.provision(*how), service.provisions_beside)
+        )
+
+
 def account(
-    fleet: sections.Fleet,
-    slo: sections.Slo,
+    sought: Sought,
     tariffs: sections.Tariffs,
     prepared: Prepared,
     service: Service,
@@ -74,12 +101,10 @@ def account(
     """Of a run that has ended, from its records. `interactions` [D] are each device's; `training` is what was spent on
     the simulated fleet."""
     horizon_s, n_devices = prepared.population.stream.horizon_s, prepared.population.n_devices
-    represents = fleet.represents or n_devices
-    scale, objective = represents / n_devices, ServiceObjective.of(slo)
-    users = Resampling.of(devices["user"].to_numpy())
+    represents, scale, objective, users = sought.represents, sought.scale, sought.objective, sought.users
     failed = None
     try:
-        provision = service.provision(horizon_s, scale, fleet.surge, objective, prepared.draws, users)
+        provision = sought.provision()
     except _EXPECTED as error:  # comes last, when hours may have been simulated
         *_, where = traceback.extract_tb(error.__traceback__)
         text = " ".join(f"{type(error).__name__}: {error}".split())[:200]

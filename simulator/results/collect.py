@@ -23,7 +23,7 @@ from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.title_answers import answer_notes
 from fleetrec.simulator.records.column_units import telling_units
 from fleetrec.simulator.results import summary as parts
-from fleetrec.simulator.results.account import account
+from fleetrec.simulator.results.account import Sought, account
 from fleetrec.simulator.results.assumptions import hangs_on
 from fleetrec.simulator.results.baselines import baseline_ranks
 from fleetrec.simulator.results.closed_loop import lives_notes, lives_of, popularity_of_items
@@ -60,6 +60,7 @@ def collect(
     region nothing. `users_fit`: how users who choose and were fitted compare with users who were held out."""
     trained, population, service = prepared.trained, prepared.population, world.service
     horizon_s = population.stream.horizon_s
+    sought = Sought.begin(scenario.fleet, scenario.cloud.slo, prepared, service)
     records = world.recorder.finish()
     interactions, requests = (_to_pandas(records.pop(name)) for name in ("interactions", "requests"))
     used = service.used(requests, horizon_s)
@@ -99,12 +100,13 @@ def collect(
     network = network_cost(float(devices["bytes_up"].sum()), float(devices["bytes_down"].sum()), scenario.tariffs)
     carbon = carbon_signal(scenario.tariffs).mean(0.0, horizon_s)
     of_devices = np.bincount(interactions["device"], minlength=population.n_devices)
-    whose = scenario.fleet, scenario.cloud.slo, scenario.tariffs
-    provisioned = account(*whose, prepared, service, requests, devices, of_devices, training)
     shown, shown_by = (
         (scenario.policy.slate, scenario.llm.candidates),
         (SlateInputs.of(scenario), scenario.llm.served_as),
     )
+    hanging = hangs_on(*shown_by, prepared, world.scorer.slates, interactions[judged], own["srm"])
+    # As late as can be: what it waits for is worked out beside all of the above.
+    provisioned = account(sought, scenario.tariffs, prepared, service, requests, devices, of_devices, training)
     answers = list_answers(*shown, prepared, interactions, users)
     prompt = scenario.llm.candidates.title_prompt()
     of = {
@@ -167,7 +169,7 @@ def collect(
         )
         | provisioned.figures,
         "represented": provisioned.represented,
-        "hangs_on": hangs_on(*shown_by, prepared, world.scorer.slates, interactions[judged], own["srm"]),
+        "hangs_on": hanging,
         "models": {
             "srm": {"kind": scenario.srm.kind, **training_section(trained.srm.validation, trained.srm.curve)},
             "llm": of | llm_training(prepared) | ({"answers": answers} if answers else {}),

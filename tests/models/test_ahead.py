@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from fleetrec.models.runtime.ahead import Ahead
+from fleetrec.models.runtime.ahead import Ahead, begun
 
 
 @pytest.mark.parametrize(("threads", "beside"), [("2", True), ("2", False), ("1", True)])
@@ -62,3 +62,26 @@ def test_what_goes_wrong_is_told_to_the_one_who_asks(monkeypatch: pytest.MonkeyP
     assert ahead.ask(1, 0) == 1
     with pytest.raises(ZeroDivisionError):
         ahead.ask(0)
+
+
+@pytest.mark.parametrize(("threads", "beside"), [("2", True), ("2", False), ("1", True)])
+def test_work_is_begun_at_once_where_there_are_cores_and_what_it_raises_is_raised_where_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, threads: str, beside: bool
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    started, here = threading.Event(), threading.get_ident()
+
+    def work() -> int:
+        started.set()
+        if threading.get_ident() != here:
+            raise LookupError("found nothing")
+        return 7
+
+    answer = begun(work, beside)
+    if beside and threads == "2":
+        assert started.wait(30)
+        with pytest.raises(LookupError, match="found nothing"):
+            answer()
+    else:
+        assert not started.is_set()
+        assert answer() == 7

@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
-from fleetrec.models.llm import item_lm
 from fleetrec.models.llm.item_lm import ItemLmCandidates, TrainedItemLm, train_or_load_item_lm
 from fleetrec.models.llm.ranking import best_by_selection, best_items, best_places
 from fleetrec.models.runtime.artifacts import ArtifactStore
@@ -87,7 +86,7 @@ def test_training_twice_gives_the_same_model_and_a_second_call_trains_nothing(
     def no_training(*_: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(item_lm, "train", no_training)
+    monkeypatch.setattr("fleetrec.models.srm.training.train", no_training)
     cached = train_or_load_item_lm(config(), successors(), store, threads=1)
     assert cached.content_hash == trained.content_hash
     assert cached.validation == trained.validation
