@@ -51,15 +51,27 @@ _LISTS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
-class TrainedModels:
-    """The workload and the models that were trained on its past."""
+class Past:
+    """The workload, its past that models learn from, and where they are kept."""
 
     split: SplitLog
     training: TrainingSet
+    store: ArtifactStore
+
+    @classmethod
+    def of(cls, log: sections.Log, store: ArtifactStore) -> "Past":
+        """Load and split it."""
+        split = split_log(load_workload(log, store), log.split)
+        return cls(split, training_set(split, VALIDATION_SEED, log.split.validation_users, CALIBRATION_TAIL), store)
+
+
+@dataclass(frozen=True)
+class TrainedModels(Past):
+    """With the models that were trained on it."""
+
     histories: Histories
     srm: TrainedSrm
     baselines: dict[str, Baseline]
-    store: ArtifactStore
 
 
 def load_workload(log: sections.Log, store: ArtifactStore | None = None) -> InteractionLog:
@@ -71,9 +83,8 @@ def load_workload(log: sections.Log, store: ArtifactStore | None = None) -> Inte
 
 def train_models(inputs: TrainingInputs, store: ArtifactStore, device: str, progress: Progress) -> TrainedModels:
     """Load, split, and train (or fetch) the SRM."""
-    split = split_log(load_workload(inputs.log, store), inputs.log.split)
-    data = training_set(split, VALIDATION_SEED, inputs.log.split.validation_users, CALIBRATION_TAIL)
-    return train_on(inputs, split, data, store, device, progress)
+    past = Past.of(inputs.log, store)
+    return train_on(inputs, past.split, past.training, store, device, progress)
 
 
 def train_on(
@@ -88,7 +99,7 @@ def train_on(
     log = split.log
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
-    trained = TrainedModels(split, data, histories, srm, baselines, store)
+    trained = TrainedModels(split, data, store, histories, srm, baselines)
     if inputs.lists is None:
         return trained
     with sections.silent(inputs.srm, inputs.lists.candidates):
@@ -142,15 +153,15 @@ def _of_llm(
 
 def _llm_source(
     lists: ListInputs,
-    trained: TrainedModels,
+    past: Past,
     first: Ints,
     device: str,
     progress: Progress,
     grown: Grown | None = None,
 ) -> tuple[CandidateSource, Mapping[str, int] | None]:
     """What the LLM says, illegal beams and all, with its architecture where that is known."""
-    how = (lists.length, lists.hides_seen, trained.store, lists.threads, device, progress, grown)
-    source, architecture = lists.candidates.source(SourceInputs(trained.split.log, trained.training, first, *how))
+    how = (lists.length, lists.hides_seen, past.store, lists.threads, device, progress, grown)
+    source, architecture = lists.candidates.source(SourceInputs(past.split.log, past.training, first, *how))
     share = share_of(lists)
     numbers = grown.numbers if grown is not None else None
     return (IllegalBeams(source, share, numbers) if share else source), architecture
@@ -176,10 +187,10 @@ def grown_source(
     return GrownCandidates(source, trained.split.log.offsets, trained.store, handed_out=quality)
 
 
-def train_llm(lists: ListInputs, trained: TrainedModels, device: str, progress: Progress) -> None:
+def train_llm(lists: ListInputs, past: Past, device: str, progress: Progress) -> None:
     """Train the model that makes the lists, where it is one of ours and the store does not hold it."""
     if lists.candidates.trains:
-        _llm_source(lists, trained, np.zeros(trained.training.n_users, dtype=np.int64), device, progress)
+        _llm_source(lists, past, np.zeros(past.training.n_users, dtype=np.int64), device, progress)
 
 
 def first_deployed(table: sections.ItemTable, trained: TrainedModels) -> Deployed:

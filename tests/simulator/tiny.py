@@ -111,7 +111,7 @@ def prepare_tiny(scenario: sections.Scenario, store: ArtifactStore) -> Prepared:
     srm = TrainedSrm(KeptModel.of(model), "full_softmax", 1_000_000, 100.0, 50_000, 32, {}, hashed)
     histories = Histories(log.offsets, log.items, log.n_items)
     baselines = all_baselines(log.offsets, log.items, log.n_items, data.valid_end)
-    trained = TrainedModels(split, data, histories, srm, baselines, store)
+    trained = TrainedModels(split, data, store, histories, srm, baselines)
     draws = Draws(scenario.seed)
     inputs = PreparationInputs.of(scenario)
     population = populate(inputs, trained.split, draws)

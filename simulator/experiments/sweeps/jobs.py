@@ -5,23 +5,33 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
+from pydantic_core import to_jsonable_python
+
+from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import PreparationInputs, TrainingInputs, hash_of
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """Train what a scenario needs, or find it trained: done before its runs, so that no two workers train the same."""
+    """Train a model that a scenario needs, or find it trained: done before its runs, so that no two workers train the
+    same and several train side by side."""
 
     scenario: sections.Scenario
+    model: Literal["srm", "llm", "both"]
+    """the SRM, the one that makes the lists, or one after the other, where the SRM learns from lists"""
 
-    @property
+    @cached_property
     def key(self) -> tuple[str, str]:
-        """Equal for scenarios that need the same models."""
-        lm = self.scenario.llm.candidates.model_dump_json() if self.scenario.policy.slate.uses_llm else ""
-        return hash_of(TrainingInputs.of(self.scenario)), lm
+        """Equal for scenarios that need the same."""
+        inputs = TrainingInputs.of(self.scenario)
+        if self.model == "srm":
+            return self.model, hash_of(inputs)
+        lists = inputs.log, inputs.threads, self.scenario.llm.candidates
+        of = lists if self.model == "llm" else (inputs, *lists)
+        return self.model, content_hash(to_jsonable_python(of))
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,16 @@ class RunJob:
 
     scenario: sections.Scenario
     folder: Path
+
+    @property
+    def trainings(self) -> list[TrainingJob]:
+        """Of all models that it needs, each by whoever is idle."""
+        scenario = self.scenario
+        if not (scenario.policy.slate.uses_llm and scenario.llm.candidates.trains):
+            return [TrainingJob(scenario, "srm")]
+        if TrainingInputs.of(scenario).lists is not None:
+            return [TrainingJob(scenario, "both")]
+        return [TrainingJob(scenario, "srm"), TrainingJob(scenario, "llm")]
 
     @cached_property
     def key(self) -> tuple[str, str]:

@@ -112,11 +112,12 @@ def run_all(jobs: Sequence[RunJob], executor: Executor, progress: Progress) -> I
     OSError (ENOSPC) when a worker finds the disk full.
     """
     learning: dict[tuple[str, str], TrainingJob] = {}
-    key_of = []
+    keys_of = []
     for job in jobs:
-        train_models = TrainingJob(job.scenario)
-        key_of.append(train_models.key)
-        learning.setdefault(key_of[-1], train_models)
+        needed = job.trainings
+        keys_of.append([one.key for one in needed])
+        for key, one in zip(keys_of[-1], needed, strict=True):
+            learning.setdefault(key, one)
     untrained: dict[tuple[str, str], Outcome] = {}
     keys = list(learning)
     with progress.task("models", len(learning)) as task:
@@ -125,8 +126,13 @@ def run_all(jobs: Sequence[RunJob], executor: Executor, progress: Progress) -> I
             task.advance()
             if outcome.error is not None:
                 untrained[keys[number]] = outcome
-    yield from ((number, untrained[key]) for number, key in enumerate(key_of) if key in untrained)
-    able = [number for number, key in enumerate(key_of) if key not in untrained]
+    able = []
+    for number, needs in enumerate(keys_of):
+        failed_at = next((key for key in needs if key in untrained), None)
+        if failed_at is None:
+            able.append(number)
+        else:
+            yield number, untrained[failed_at]
     first: dict[str, int] = {}  # runs on one preparation come one after the other: a worker keeps the last one
     prepared = {number: first.setdefault(jobs[number].key[0], number) for number in able}
     able.sort(key=lambda number: (prepared[number], number))

@@ -10,7 +10,7 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.models.runtime.pytorch import load
 from fleetrec.simulator.experiments.sweeps.jobs import Job, Outcome, RunJob, TrainingJob
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
-from fleetrec.simulator.preparation.training import TrainedModels, train_llm, train_models
+from fleetrec.simulator.preparation.training import Past, TrainedModels, train_llm, train_models
 from fleetrec.simulator.scenario.inputs import ListInputs, PreparationInputs, TrainingInputs, hash_of
 from fleetrec.simulator.simulation import run_prepared
 
@@ -43,9 +43,11 @@ class Worker:
         return Outcome()
 
     def _learn(self, job: TrainingJob) -> None:
-        trained = self._trained_for(TrainingInputs.of(job.scenario))
-        if job.scenario.policy.slate.uses_llm:
-            train_llm(ListInputs.of(job.scenario), trained, _DEVICE, NullProgress())
+        inputs = TrainingInputs.of(job.scenario)
+        known = self._trained is not None and self._trained[0] == hash_of(inputs)
+        past: Past = self._trained_for(inputs) if known or job.model != "llm" else Past.of(inputs.log, self._store)
+        if job.model != "srm":
+            train_llm(ListInputs.of(job.scenario), past, _DEVICE, NullProgress())
 
     def _run(self, job: RunJob) -> None:
         started = time.perf_counter()

@@ -22,6 +22,7 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.experiments.folders import ExperimentFolder
 from fleetrec.simulator.experiments.sweeps import Outcome, Plan, RunJob, executor_for, make_plan, read_sweep, run_sweep
 from fleetrec.simulator.experiments.sweeps.local import LocalProcesses
+from fleetrec.simulator.policies.slate.popular import PopularSlate
 from fleetrec.simulator.results.run_folder import RunFolder
 from fleetrec.simulator.results.run_result import RunResult
 from fleetrec.simulator.scenario import Scenario
@@ -73,6 +74,28 @@ def test_a_run_of_a_sweep_has_the_bytes_of_a_run_of_its_own(plan: Plan, undistur
     run = list(ExperimentFolder(undisturbed).runs())[-1]
     simulate(plan.scenario(run.variant.name, run.seed), tmp_path / "own")
     assert results_of(tmp_path / "own") == results_of(run.folder)
+
+
+def test_each_model_is_trained_once_and_those_of_a_scenario_side_by_side(plan: Plan) -> None:
+    """Variants with another SRM share the model that makes the lists; an SRM that learns from lists waits for them; and
+    where no list of an LLM is shown none is trained for it."""
+    scenario = plan.scenario("never", 1)
+
+    def keys(**changes: object) -> dict[str, tuple[str, str]]:
+        other = scenario.model_copy(update=changes)
+        return {job.model: job.key for job in RunJob(other, Path()).trainings}
+
+    srm, own = scenario.srm, keys()
+    assert list(own) == ["srm", "llm"]
+    assert keys(seed=9, policy=plan.scenario("random ratio=0.2", 1).policy) == own
+    wider = keys(srm=srm.model_copy(update={"dim": 16}))
+    assert (wider["llm"] == own["llm"], wider["srm"] == own["srm"]) == (True, False)
+    longer = scenario.llm.candidates.model_copy(update={"epochs": 2})
+    others = keys(llm=scenario.llm.model_copy(update={"candidates": longer}))
+    assert (others["llm"] == own["llm"], others["srm"] == own["srm"]) == (False, True)
+    taught = srm.training.model_copy(update={"kind": "cooperative"})
+    assert list(keys(srm=srm.model_copy(update={"training": taught}))) == ["both"]
+    assert list(keys(policy=scenario.policy.model_copy(update={"slate": PopularSlate()}))) == ["srm"]
 
 
 SHARED = """\
