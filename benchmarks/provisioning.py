@@ -104,7 +104,7 @@ def main() -> None:
         spread = ", ".join(f"{n} ({times})" for n, times in sorted(found.items()))
         print(
             f"{case:20} {spread:>16} {seconds / seeds:7.2f} {met[0]:11} {met[1]:6} {met[2]:7} "
-            f"{least or 'none':>14} {node.needs(rate):12}",
+            f"{least or 'none':>14} {node.needs(np.array([rate]))[0]:12}",
             flush=True,
         )
 

@@ -5,26 +5,28 @@ The peak of a larger fleet is many independently shifted copies of the run's own
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fleetrec.models.runtime.ahead import Ahead
+from fleetrec.simulator.cloud.capacity.brackets import Bracket
 from fleetrec.simulator.cloud.capacity.clones import Clones
 from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, Served, fewest
 from fleetrec.simulator.cloud.capacity.rental import Rental
 from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.capacity.servers import Servers
+from fleetrec.simulator.cloud.capacity.streams import FEWEST, Stream
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Autoscale
 
-_FEWEST = 2000  # requests that tell a percentile
 _ABOUT = 30_000  # requests that tell a capacity roughly
 _WITHIN = 0.005  # of a capacity: what is found is served, and so much more is not
+_ROUGHLY = 0.03  # the same of what a short replay tells, and of the first steps away from what replicas serve at most
 _HALVINGS = 8  # of the rates among which that of an autoscaler's target is looked for
 _BUSIER = 3.0  # standard errors by which the requests of one half hour may exceed those of the mean one
 
@@ -32,41 +34,25 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-@dataclass
-class _Bounds:
-    """Requests a second that so many servers hold and do not hold, and how closer ones are found."""
-
-    closer: Iterator[tuple[float, float]]
-    low: float = 0.0
-    high: float = math.inf
-
-
 class Capacity:
     """What rates of such requests numbers of servers hold for half an hour within the objective."""
 
     def __init__(self, requests: Requests, servers: Servers, draws: Draws):
-        self.requests, self.servers, self._draws = requests, servers, draws
-        self._known: dict[int, _Bounds] = {}
+        self.requests, self.servers = requests, servers
+        self._known: dict[int, Bracket] = {}
         self._most: dict[int, float] = {}
         self._paces: dict[tuple[int, str, float], float] = {}
         self._held: Ahead[tuple[int, float, int], bool] = Ahead(lambda asked: self.holds(*asked), servers.side_by_side)
-        self._units = np.zeros(0)  # seconds at which requests come that come once a second
         self.clones = Clones(requests, draws) if bool((requests.prefix_start >= 0).any()) else None
+        self._stream = Stream(requests, draws)
         self.alone = servers.alone(requests)
-        self._each = servers.rates(self.stream(_FEWEST, 1.0)[0])
+        self._each = servers.rates(self.stream(FEWEST, 1.0)[0])
 
     def stream(self, n: int, rate: float) -> tuple[Requests, Ints]:
         """`n` requests at `rate` a second, in Poisson order: as many of each kind as there are in the peak, at moments
         of which exactly so many fall into that time; and which of the peak's each is like. Where they share cached
         prefixes, about so many of devices with their own gaps."""
-        if self.clones is not None:
-            return self.clones.stream(n, rate)
-        order = self._draws.permutation(n, "provisioning.request", n)
-        rows = order * len(self.requests) // n
-        units = self._units
-        if len(units) <= n:
-            self._units = units = np.cumsum(self._draws.exponential("provisioning.gap", np.arange(n + 1 + n // 8)))
-        return self.requests.take(rows).at(units[:n] / units[n] * (n / rate)), rows
+        return self._stream.of(n, rate) if self.clones is None else self.clones.stream(n, rate)
 
     def holds(self, servers: int, rate: float, most: int) -> bool:
         """Whether so many servers hold `rate` requests a second, by a replay of at most so many requests.
@@ -77,7 +63,7 @@ class Capacity:
         """
         if rate > self._busy(servers):
             return False
-        n = min(max(math.ceil(rate * PEAK_S), _FEWEST), most)
+        n = min(max(math.ceil(rate * PEAK_S), FEWEST), most)
         whole = n >= rate * PEAK_S and self.clones is None
         return self.servers.meet(self.stream(n, rate)[0], servers, 0 if whole else n // 2)
 
@@ -90,68 +76,42 @@ class Capacity:
     def of(self, servers: int) -> float:
         """The most requests a second that so many servers hold. More than a group of them hold in proportion."""
         group = min(servers, self.servers.group)
-        bounds = self._bounds_of(group)
-        for low, high in bounds.closer:
-            bounds.low, bounds.high = low, high
-        return bounds.low * servers / group
+        return self._narrowed(group, None).low * servers / group
 
-    def suffices(self, servers: int, rate: float) -> bool:
-        """Whether so many hold `rate`, which takes fewer replays than to tell how much they hold."""
-        group = min(servers, self.servers.group)
-        bounds = self._bounds_of(group)
-        while bounds.low * servers / group < rate < bounds.high * servers / group:
-            closer = next(bounds.closer, None)
-            if closer is None:
-                break
-            bounds.low, bounds.high = closer
-        return bounds.low * servers / group >= rate
-
-    def _bounds_of(self, group: int) -> "_Bounds":
-        """What is known by now of the rate that so many hold."""
+    def _narrowed(self, group: int, rates: Floats | None) -> Bracket:
+        """What is known of the rate that so many hold, once it is known of each of `rates`; or to `_WITHIN`."""
         if group not in self._known:
-            below = self.of(group - 1) if group - 1 in self._known else None
-            most = self._busy(group)
-            guess = most if below is None else min(most, group / (group - 1) * below)
-            *_, (about, _) = self._closer(group, guess, min(_ABOUT, self.servers.most), 0.1)
-            self._known[group] = _Bounds(self._closer(group, about, self.servers.most, _WITHIN))
+            self._known[group] = self._begun(group, rates)
+        self._known[group] = self._searched(group, self._known[group], rates, self.servers.most)
         return self._known[group]
 
-    def _closer(self, servers: int, guess: float, most: int, within: float) -> Iterator[tuple[float, float]]:
-        """Closer and closer bounds of the highest rate that is held: a rate that is and one that is not. The last are
-        as close as `within`, and the lower one is what is found."""
+    def _begun(self, group: int, rates: Floats | None) -> Bracket:
+        """Where the search begins: at what the number next to it holds in proportion, if that is known; else at what a
+        short replay tells, where it is much shorter than a whole one and more than one rate is asked for."""
+        if self._known:
+            near = min(self._known, key=lambda known: abs(known - group))
+            return Bracket(min(self._known[near].about * group / near, self._busy(group)), 1.0 + _WITHIN, _WITHIN)
+        busy = self._busy(group)
+        short = min(busy * PEAK_S, self.servers.most) <= 2 * _ABOUT
+        if short or (rates is not None and len(rates) == 1):
+            return Bracket(busy, 1.0 + _ROUGHLY, _WITHIN)
+        roughly = self._searched(group, Bracket(busy, 1.0 + _ROUGHLY, _ROUGHLY), None, _ABOUT)
+        return Bracket(roughly.about, 1.0 + _WITHIN, _WITHIN)
 
-        def held(*rates: float) -> bool:
-            """Whether the first of them is; the others may be asked next."""
-            return self._held.ask(*((servers, rate, most) for rate in rates))
+    def _searched(self, group: int, bracket: Bracket, rates: Floats | None, most: int) -> Bracket:
+        """The bracket once it is as close as is looked for, or none of `rates` is open; by replays of at most so many
+        requests."""
+        while (rate := bracket.to_try(rates)) is not None:
+            after = {held: bracket.after(rate, held) for held in (True, False)}
+            may_follow = [one.to_try(rates) for one in after.values()]
+            likely = [(group, one, most) for one in may_follow if one is not None]
+            bracket = after[self._held.ask((group, rate, most), *likely)]
+        return bracket
 
-        def between(low: float, high: float) -> float:
-            return math.sqrt(low * high)
-
-        stride, low, high = 1.0 + 3 * within, 0.0, math.inf
-        if held(guess, guess * stride, between(guess, guess * stride)):
-            low = guess
-            yield low, high
-            while held(low * stride, between(low, low * stride)):
-                low, stride = low * stride, stride**1.5
-                yield low, high
-            high = low * stride
-        else:
-            high = guess
-            yield low, high
-            while not held(high / stride, between(high / stride, high)):
-                high, stride = high / stride, stride**1.5
-                yield low, high
-            low = high / stride
-        yield low, high
-        while high / low > 1 + within:
-            middle = between(low, high)
-            ahead = (between(middle, high), between(low, middle)) if high / middle > 1 + within else ()
-            low, high = (middle, high) if held(middle, *ahead) else (low, middle)
-            yield low, high
-
-    def busier(self, rate: float) -> float:
-        """The rate of a half hour that is as busy as one in a thousand by chance, where `rate` is that of the mean."""
-        return rate * (1.0 + _BUSIER * math.sqrt(self._spread / (rate * PEAK_S)))
+    def busier(self, rates: Floats) -> Floats:
+        """The rates [N] of half hours that are as busy as one in a thousand by chance, where `rates` [N], which are
+        positive, are those of the mean."""
+        return rates * (1.0 + _BUSIER * np.sqrt(self._spread / (rates * PEAK_S)))
 
     @cached_property
     def _spread(self) -> float:
@@ -160,26 +120,27 @@ class Capacity:
         mean = max(float(np.nanmean(alone_s)), 1e-12)
         return 1.0 + float(np.nanvar(alone_s)) / mean**2
 
-    def needs(self, rate: float) -> int:
-        """The fewest servers for a peak of `rate` requests a second in the mean."""
-        if rate <= 0:
-            return 0
-        busy = self.busier(rate)
+    def needs(self, rates: Floats) -> Ints:
+        """The fewest servers [N] for peaks of `rates` [N] requests a second in the mean."""
+        needed = np.zeros(len(rates), dtype=np.int64)
+        left = np.flatnonzero(rates > 0)
+        busy = np.zeros(len(rates))
+        busy[left] = self.busier(rates[left])
         group = self.servers.group
-        servers = max(1, min(math.floor(busy / (self._busy(group) / group)), group))
-        while servers < group and not self.suffices(servers, busy):
-            servers += 1
-        if not self.suffices(servers, busy):
-            return math.ceil(group * busy / self.of(group))
-        while servers > 1 and self.suffices(servers - 1, busy):
-            servers -= 1
-        return servers
+        for servers in range(1, group + 1):
+            if len(may := left[busy[left] <= self._busy(servers)]):
+                held = may[busy[may] <= self._narrowed(servers, np.unique(busy[may])).low]
+                needed[held] = servers
+                left = left[needed[left] == 0]
+        if len(left):
+            needed[left] = np.ceil(group * busy[left] / self.of(group)).astype(np.int64)
+        return needed
 
     def served(self, servers: int, rate: float) -> Served:
         """What requests meet in a mean half hour at so many servers."""
         simulated = min(servers, self.servers.group)
         share = rate * simulated / servers
-        requests, rows = self.stream(min(max(math.ceil(share * PEAK_S), _FEWEST), self.servers.most), share)
+        requests, rows = self.stream(min(max(math.ceil(share * PEAK_S), FEWEST), self.servers.most), share)
         wait_s, times, utilization = self.servers.serve(requests, simulated)
         counts = slice(0 if self.clones is None else len(rows) // 2, None)
         headroom = self.of(servers) / rate - 1.0
@@ -240,12 +201,13 @@ def needed(capacity: Capacity | None, peak: Peak, scale: float) -> Provision:
         n = fewest(lambda count: count >= len(at) or capacity.servers.meet(at, count), 1)
         each = np.ceil(n * rates / rate - 1e-9).astype(np.int64)
     else:
-        n = capacity.needs(rate)
+        own = np.array([rate])
         if capacity.clones is None:
-            each = np.array([capacity.needs(float(one)) for one in rates], dtype=np.int64)
+            n, *others = capacity.needs(np.append(own, rates)).tolist()
+            each = np.array(others, dtype=np.int64)
         else:  # the node itself serves, at half a minute a number of replicas
-            busy = np.array([capacity.busier(float(one)) for one in np.maximum(rates, 1e-12)])
-            each = np.ceil(n * busy / capacity.of(n)).astype(np.int64)
+            n = int(capacity.needs(own)[0])
+            each = np.ceil(n * capacity.busier(np.maximum(rates, 1e-12)) / capacity.of(n)).astype(np.int64)
     return Provision(n, rate, hardest, alone_s, rates, each)
 
 

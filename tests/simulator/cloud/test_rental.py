@@ -53,7 +53,7 @@ def test_replicas_that_follow_the_load_cost_what_the_nodes_own_autoscaler_makes_
     pool = replace(slow_pool(step_s, sequences), autoscale=autoscale, cold_start_s=60.0)
     servers = Replicas((pool,), without_faults(cloud), Draws(1), ServiceObjective.of(cloud.slo))
     capacity = Capacity(requests.take(slice(0, 100)), servers, Draws(1))
-    needed = capacity.needs(2.5)
+    needed = int(capacity.needs(np.array([2.5]))[0])
     pace = capacity.pace(needed, autoscale)
     rental = Rental(cloud, 1.0)
     (paid,) = rental.paid(np.array([needed]), 2.5, day, bin_s, [pace])
