@@ -20,6 +20,8 @@ from fleetrec.models.srm.deployment import Deployed
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from fleetrec.models.prefixes import Quick
+
 Ints = NDArray[np.int64]
 Singles = NDArray[np.float32]
 
@@ -30,10 +32,16 @@ _KEPT_BYTES = 16 * 2**20
 
 
 def states_and_vectors(
-    srm: Deployed, offsets: Ints, items: NDArray[np.int32], first: Ints, users: Ints, store: ArtifactStore
+    srm: Deployed,
+    offsets: Ints,
+    items: NDArray[np.int32],
+    first: Ints,
+    users: Ints,
+    store: ArtifactStore,
+    quick: "Quick | None" = None,
 ) -> "tuple[Singles | Tensor, Ints, Singles | Tensor]":
     """States float32 [R, d] of `users` after their positions from `first` [U] on, row offsets [U+1], and item vectors
-    float32 [n_items, d]: see models/prefixes.py. Arrays, or tensors where a model computes them now."""
+    float32 [n_items, d]: see models/prefixes.py, as is `quick`. Arrays, or tensors where a model computes them now."""
     shape, wanted = srm.kept.shape, np.maximum(np.diff(offsets) - first, 0)[users]
     small = 4 * shape.dim * (int(wanted.sum()) + shape.n_items) <= _KEPT_BYTES
     key = {
@@ -51,7 +59,7 @@ def states_and_vectors(
     from fleetrec.models.prefixes import prefix_states, rounded_item_vectors
 
     vectors = rounded_item_vectors(srm.model)
-    states, row_offsets = prefix_states(srm.model, offsets, items, first, users)
+    states, row_offsets = prefix_states(srm.model, offsets, items, first, users, quick=quick)
     if small and states.device.type == "cpu":
         with suppress(InputError), store.creating(_ARTIFACT, key) as temporary:  # a cache that may only be read
             tables = {"states": states.numpy(), "row_offsets": row_offsets, "vectors": vectors.numpy()}

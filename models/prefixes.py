@@ -7,7 +7,9 @@ are exact in float64.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,10 +26,44 @@ from fleetrec.models.tiles import Tiles, tile_of
 
 Encoder = Callable[[Tensor, int], Tensor]  # windows int64[tile, L], since -> states float[tile, L - since, d]
 
-_STEP = 2.0**-16
+STEP = 2.0**-16
+"""of which states and item vectors are multiples"""
 _LIMIT = 16.0
 _PAIR_STEP = 2.0**-20
 _PAIR_WINDOWS = {"cpu": 128, "cuda": 2048}  # scored at once: hidden layers of more leave the processor's cache
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows [S] of histories: what stands in their columns, and whose states are asked for."""
+
+    begins: NDArray[np.int64]
+    """the event that the first column holds"""
+    filled: NDArray[np.int64]
+    """columns that hold an event"""
+    since: NDArray[np.int64]
+    """the first column whose state is asked for; so are those of all filled ones after it"""
+    to: NDArray[np.int64]
+    """the row of the state of the first column, were it asked for"""
+
+    def take(self, index: NDArray[np.int64] | slice) -> "Windows":
+        """The windows at `index`."""
+        return Windows(self.begins[index], self.filled[index], self.since[index], self.to[index])
+
+
+class QuickStates(Protocol):
+    """Another way to the states of a model on the CPU, with the bits that its tiles give."""
+
+    @property
+    def at_once(self) -> int:
+        """Windows of one call, at most."""
+
+    def __call__(self, codes: NDArray[np.int32], windows: Windows, states: NDArray[np.float32]) -> bool:
+        """Writes states, as `rounded`, of windows of the events `codes`; whether all are below 16 in magnitude."""
+
+
+Quick = Callable[[StateModel, int], QuickStates | None]
+"""model, number of states -> the quick way to them, where there is one and it pays"""
 
 
 def prefix_states(
@@ -37,20 +73,54 @@ def prefix_states(
     first: NDArray[np.int64],
     users: NDArray[np.int64] | None = None,
     tile: int | None = None,
+    quick: Quick | None = None,
 ) -> tuple[Tensor, NDArray[np.int64]]:
     """States float32 [R, d] after position p for every p in [first[u], length of u), and row offsets int64[U+1].
 
     Row of (u, p): row_offsets[u] + p - first[u]. With `users`, only theirs are computed (others have no rows). They lie
-    where the model is, in tiles of `tile` windows (`tile_of`). Needs a model with user states (ValueError).
-    Raises InputError where a state reaches magnitude 16, or memory ends.
+    where the model is, in tiles of `tile` windows (`tile_of`) unless `quick` knows a quicker way. Needs a model with
+    user states (ValueError). Raises InputError where a state reaches magnitude 16, or memory ends.
     """
     if not isinstance(model, StateModel):
         raise ValueError(f"{model.kind} has no user state")
     model.eval()
     device = model.embedding.weight.device
     rows = tile_of(type(model), device) if tile is None else tile
+    some, row_offsets = _asked(offsets, first, users)
     with enough_memory(f"user states of {model.kind}", "its dim or max_length, or the users that are simulated"):
-        return tiled_states(model.states, device, model.dim, model.max_length, offsets, items, first, users, rows)
+        way = quick(model, int(row_offsets[-1])) if quick is not None and device.type == "cpu" else None
+        if way is None:
+            return tiled_states(model.states, device, model.dim, model.max_length, offsets, items, first, users, rows)
+        until = np.diff(offsets)[some]
+        _, _, windows = _windows(offsets[some], first[some], until, even_length(model.max_length))
+        return _quick_states(way, model.dim, items, windows, int(row_offsets[-1])), row_offsets
+
+
+def _asked(
+    offsets: NDArray[np.int64], first: NDArray[np.int64], users: NDArray[np.int64] | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The users of whom states are asked for at all, and the row offsets int64[U+1] of everybody's."""
+    lengths = np.diff(offsets)
+    wanted = np.maximum(lengths - first, 0)
+    if users is not None:
+        asked = np.zeros(len(lengths), dtype=bool)
+        asked[users] = True
+        wanted = np.where(asked, wanted, 0)
+    return np.flatnonzero(wanted), np.concatenate(([0], np.cumsum(wanted)))
+
+
+def _quick_states(way: QuickStates, dim: int, items: NDArray[np.int32], windows: Windows, rows: int) -> Tensor:
+    states = torch.empty((rows, dim))
+    flat, codes = states.view(-1).numpy(), np.require(items, np.int32, ["C", "W"])
+    windows = windows.take(np.argsort(windows.filled, kind="stable"))  # those that are alike go side by side
+    bounds = [*range(0, len(windows.begins), way.at_once), len(windows.begins)]
+
+    def compute(part: slice) -> None:
+        if not way(codes, windows.take(part), flat):
+            raise _too_large("a user state")
+
+    for_each(torch.no_grad()(compute), [slice(*pair) for pair in pairwise(bounds)])
+    return states
 
 
 def tiled_states(
@@ -66,13 +136,7 @@ def tiled_states(
 ) -> tuple[Tensor, NDArray[np.int64]]:
     """`prefix_states` for any causal encoder of left-aligned windows [tile, max_length] on `device`."""
     lengths = np.diff(offsets)
-    wanted = np.maximum(lengths - first, 0)
-    if users is not None:
-        asked = np.zeros(len(lengths), dtype=bool)
-        asked[users] = True
-        wanted = np.where(asked, wanted, 0)
-    row_offsets = np.concatenate(([0], np.cumsum(wanted)))
-    some = np.flatnonzero(wanted)
+    some, row_offsets = _asked(offsets, first, users)
     codes = torch.from_numpy(items).to(device)
     states = segment_states(
         encode, device, dim, max_length, offsets[some], codes, first[some], lengths[some], some, Tiles(tile)
@@ -97,25 +161,14 @@ def segment_states(
     they have their rows of tiles."""
     length = even_length(max_length)
     half = length // 2
-    starts = np.cumsum(until - first) - (until - first)
     states = torch.empty((int((until - first).sum()), dim), device=device)
-
-    # Segments of a history: those of positions first .. until - 1; segment k begins at position k * half.
-    k_first = window_start(first, length) // half
-    counts = window_start(until - 1, length) // half - k_first + 1
-    which, nth = ragged(counts)
-    k = k_first[which] + nth
-    begin = k * half
-    take_from = np.maximum(np.where(k == 0, 0, begin + half), first[which])  # first position it answers for
-    take_to = np.minimum(begin + length, until[which])
+    which, k, windows = _windows(begins, first, until, length)
     later = k > 0
     number, row = tiles.places(numbers[which], k, later.astype(np.int64))
     by_tile = np.argsort(number, kind="stable")
     bounds = np.flatnonzero(np.diff(number[by_tile], prepend=-1, append=-1))
     column = torch.arange(length, device=device)
-    segments = np.stack(  # of each: row of its tile, first event, columns that are filled, first one taken, first state
-        [row, begins[which] + begin, take_to - begin, take_from - begin, starts[which] + begin - first[which]]
-    )
+    segments = np.stack([row, windows.begins, windows.filled, windows.since, windows.to])
 
     def compute(bound: tuple[int, int]) -> None:
         low, high = bound
@@ -131,6 +184,23 @@ def segment_states(
 
     for_each(torch.no_grad()(compute), list(pairwise(bounds.tolist())))
     return states
+
+
+def _windows(
+    begins: NDArray[np.int64], first: NDArray[np.int64], until: NDArray[np.int64], length: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Windows]:
+    """The windows of histories [M] from event `begins` on that answer for positions `first` to `until` - 1; the history
+    and the segment of each: segment k begins at position k * length / 2."""
+    half = length // 2
+    starts = np.cumsum(until - first) - (until - first)
+    k_first = window_start(first, length) // half
+    counts = window_start(until - 1, length) // half - k_first + 1
+    which, nth = ragged(counts)
+    k = k_first[which] + nth
+    begin = k * half
+    take_from = np.maximum(np.where(k == 0, 0, begin + half), first[which])  # first position it answers for
+    filled = np.minimum(begin + length, until[which]) - begin
+    return which, k, Windows(begins[which] + begin, filled, take_from - begin, starts[which] + begin - first[which])
 
 
 def carried_states(
@@ -164,13 +234,17 @@ def rounded(values: Tensor, what: str) -> Tensor:
     """Nearest multiples of 2^-16, float32: of float32 values exactly, since powers of two scale them and there are 2^21
     multiples below 16. Raises InputError at magnitude 16 or NaN."""
     exact = values if values.dtype == torch.float64 else values.float()
-    result = torch.round(exact / _STEP) * _STEP
+    result = torch.round(exact / STEP) * STEP
     if not (result.abs() < _LIMIT).all():
-        raise InputError(
-            f"{what} of the model is not below {_LIMIT:g} in magnitude, so its scores would not be exact; "
-            "train it with a lower learning_rate or more weight_decay"
-        )
+        raise _too_large(what)
     return result.float()
+
+
+def _too_large(what: str) -> InputError:
+    return InputError(
+        f"{what} of the model is not below {_LIMIT:g} in magnitude, so its scores would not be exact; "
+        "train it with a lower learning_rate or more weight_decay"
+    )
 
 
 def rounded_item_vectors(model: SmallModel) -> Tensor:

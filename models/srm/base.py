@@ -82,9 +82,13 @@ class BoundedNorm(nn.Module):
         self.gain, self.shift = nn.Parameter(torch.ones(dim)), nn.Parameter(torch.zeros(dim))
         self.dim = dim
 
-    def forward(self, x: Tensor) -> Tensor:
+    def bounded(self) -> tuple[Tensor, Tensor]:
+        """Gain and shift as they are used."""
         limit = 14.0 / math.sqrt(self.dim)
-        return F.layer_norm(x, (self.dim,), self.gain.clamp(-limit, limit), self.shift.clamp(-1.9, 1.9))
+        return self.gain.clamp(-limit, limit), self.shift.clamp(-1.9, 1.9)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, (self.dim,), *self.bounded())
 
 
 class StateModel(SmallModel):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,10 @@ from fleetrec.simulator.workload.loading import load_log
 from fleetrec.simulator.workload.log import InteractionLog
 from fleetrec.simulator.workload.splitting import SplitLog, split_log, training_set
 from fleetrec.simulator.workload.synthetic import synthetic_log
+
+if TYPE_CHECKING:
+    from fleetrec.models.prefixes import QuickStates
+    from fleetrec.models.srm.base import StateModel
 
 Ints = NDArray[np.int64]
 
@@ -207,9 +212,17 @@ def srm_scores(trained: TrainedModels, first: Ints, users: Ints, srm: Deployed) 
     if isinstance(trained.histories, GrowingHistories):
         return _growing_scores(trained.histories, first, users, srm)
     if srm.kept.shape.has_user_state:
-        states, row_offsets, vectors = states_and_vectors(srm, log.offsets, log.items, first, users, trained.store)
+        asked = log.offsets, log.items, first, users
+        states, row_offsets, vectors = states_and_vectors(srm, *asked, trained.store, _quick_states)
         return StateScores(states, row_offsets, first, vectors, srm.known)
     return _window_scores(srm, log.offsets, log.items, np.arange(len(first)))
+
+
+def _quick_states(model: "StateModel", states: int) -> "QuickStates | None":
+    """See quick_states.py, which loads PyTorch."""
+    from fleetrec.simulator.ranking.quick_states import quick_states
+
+    return quick_states(model, states)
 
 
 def _window_scores(srm: Deployed, offsets: Ints, items: NDArray[np.int32], numbers: Ints) -> WindowScores:
