@@ -1,5 +1,6 @@
 """Slates of lists that are not the LLM's alone: joined with the SRM's own best, or what a function puts on screens."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from fleetrec.simulator.ranking.list_view import ListView, Show
 from fleetrec.simulator.ranking.scored_lists import ScoredLists, best_shown, llm_ranks, with_floor
-from fleetrec.simulator.ranking.slates import CATALOGUE_BLOCK, ListSlates, Queries, blocks
+from fleetrec.simulator.ranking.slates import CATALOGUE_BLOCK, ListSlates, Queries, Targets, blocks
 
 Ints = NDArray[np.int64]
 
@@ -15,19 +16,14 @@ Ints = NDArray[np.int64]
 class JoinedSlates(ListSlates):
     """The LLM's list joined with the SRM's own best over the catalogue; what the LLM did not name has LLM rank N."""
 
-    def _ranks(self, queries: Queries, view: ListView) -> Ints:
-        ranks = np.empty(len(queries), dtype=np.int64)
-        for block in blocks(len(queries), CATALOGUE_BLOCK):
-            here = queries.take(block)
-            ranks[block] = self._fused(here, self._joined(here, view.items[block]))
+    def ranks(self, targets: Iterable[Targets], queries: int) -> Ints:
+        """See ListSlates; only so many places are shown as a list has."""
+        ranks = super().ranks(targets, queries)
         return np.where(ranks < self._source.list_length, ranks, -1)
 
-    def _screens(self, queries: Queries, view: ListView, depth: int) -> Ints:
-        items = np.empty((len(queries), depth), dtype=np.int64)
+    def _on_screen(self, queries: Queries, view: ListView) -> Iterator[tuple[Ints, ListView]]:
         for block in blocks(len(queries), CATALOGUE_BLOCK):
-            here = queries.take(block)
-            items[block] = self._best(here, self._joined(here, view.items[block]), depth)
-        return items
+            yield np.arange(len(queries))[block], self._joined(queries.take(block), view.items[block])
 
     def _joined(self, queries: Queries, named: Ints) -> ListView:
         """The joined lists, items [M, 2N]."""

@@ -4,10 +4,10 @@ A query names everything a slate depends on, so any number of queries may be com
 same result: SRM states and item vectors are multiples of 2^-16 and their products are summed exactly in float64.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -147,6 +147,18 @@ class BaselineSlates:
         seen = some.seen_upto if self._exclude_seen else None
         ranks[wanted] = self._baseline.ranks(some.user, some.step, some.target, seen, self._n_items)
         return np.where(ranks < self._length, ranks, -1), np.full(len(queries), np.nan)
+
+
+class Targets(NamedTuple):
+    """The targets of those queries [M] whose lists have them."""
+
+    query: Ints
+    """its number"""
+    place: Ints
+    """in its list"""
+    view: ListView
+    shown: NDArray[np.bool_]
+    """which items of its list are on screen [M, N]"""
 
 
 class ListSlates:
@@ -314,43 +326,50 @@ class ListSlates:
 
     def _ranks(self, queries: Queries, view: ListView) -> Ints:
         """0-based rank [M] of each target in the fused slate; -1 where it is not shown."""
+        return self.ranks(self._targets(np.arange(len(queries)), queries, view), len(queries))
+
+    def targets(self, queries: Queries) -> list[Targets]:
+        """Where the targets of queries stand in their lists, whatever the fusion: what `ranks` are found of."""
+        found: list[Targets] = []
+        self.look(queries, lambda chosen, view: found.extend(self._targets(chosen, queries.take(chosen), view)))
+        return found
+
+    def ranks(self, targets: Iterable[Targets], queries: int) -> Ints:
+        """0-based rank in the fused slate of each of so many queries that have a list; -1 where its target is not
+        shown."""
+        ranks = np.full(queries, -1, dtype=np.int64)
+        for held in targets:
+            ranks[held.query] = rank_of(held.place, self._fusion(held.view), held.shown)
+        return ranks
+
+    def _targets(self, numbers: Ints, queries: Queries, view: ListView) -> Iterator[Targets]:
+        """Those of queries with these numbers. Only those are fused that have their target at all."""
+        for rows, seen in self._on_screen(queries, view):
+            match = (seen.items == queries.target[rows, None]) & seen.lists.valid
+            having, place = np.divmod(np.flatnonzero(match), match.shape[1])
+            rows, here = rows[having], seen.take(having)
+            yield Targets(numbers[rows], place, here, self._shown(here, queries.seen_upto[rows]))
+
+    def _on_screen(self, queries: Queries, view: ListView) -> Iterator[tuple[Ints, ListView]]:
+        """The queries in pieces, with their lists as they are fused: refilled, where these slates are."""
         if not self._refill:
-            return self._fused(queries, view)
-        ranks = np.empty(len(queries), dtype=np.int64)
+            yield np.arange(len(queries)), view
+            return
         lacking = (view.lists.valid & (view.first <= queries.step[:, None])).any(axis=1)
         whole, lacks = np.flatnonzero(~lacking), np.flatnonzero(lacking)
-        ranks[whole] = self._fused(queries.take(whole), view.take(whole))
+        yield whole, view.take(whole)
         for block in blocks(len(lacks), CATALOGUE_BLOCK):
-            here = queries.take(lacks[block])
-            ranks[lacks[block]] = self._fused(here, self._refilled(here, view.take(lacks[block])))
-        return ranks
+            rows = lacks[block]
+            yield rows, self._refilled(queries.take(rows), view.take(rows))
+
+    def _shown(self, view: ListView, seen_upto: Ints) -> NDArray[np.bool_]:
+        """Which items [M, N] of lists are on screen."""
+        return view.lists.valid & (view.first > seen_upto[:, None]) if self._exclude_seen else view.lists.valid
 
     def _screens(self, queries: Queries, view: ListView, depth: int) -> Ints:
         """The items [M, depth] at the first places of the fused slates."""
-        lacking = self._refill & (view.lists.valid & (view.first <= queries.step[:, None])).any(axis=1)
-        items = np.empty((len(queries), depth), dtype=np.int64)
-        whole, lacks = np.flatnonzero(~lacking), np.flatnonzero(lacking)
-        items[whole] = self._best(queries.take(whole), view.take(whole), depth)
-        for block in blocks(len(lacks), CATALOGUE_BLOCK):
-            here = queries.take(lacks[block])
-            items[lacks[block]] = self._best(here, self._refilled(here, view.take(lacks[block])), depth)
+        items, most = np.empty((len(queries), depth), dtype=np.int64), min(depth, self._source.list_length)
+        for rows, seen in self._on_screen(queries, view):
+            shown = self._shown(seen, queries.seen_upto[rows])
+            items[rows] = best_shown(seen.items, self._fusion(seen), shown, most, depth)
         return items
-
-    def _best(self, queries: Queries, view: ListView, depth: int) -> Ints:
-        shown = view.lists.valid
-        if self._exclude_seen:
-            shown = shown & (view.first > queries.seen_upto[:, None])
-        return best_shown(view.items, self._fusion(view), shown, min(depth, self._source.list_length), depth)
-
-    def _fused(self, queries: Queries, view: ListView) -> Ints:
-        """0-based rank [M] of each target in the fused slate; -1 where it is not shown. Only those are fused that have
-        their target at all."""
-        ranks = np.full(len(queries), -1, dtype=np.int64)
-        match = (view.items == queries.target[:, None]) & view.lists.valid
-        having, place = np.divmod(np.flatnonzero(match), match.shape[1])
-        here = view.take(having)
-        shown = here.lists.valid
-        if self._exclude_seen:
-            shown = shown & (here.first > queries.seen_upto[having, None])
-        ranks[having] = rank_of(place, self._fusion(here), shown)
-        return ranks

@@ -219,8 +219,8 @@ class ExperimentRecords:
     def _by_run(self, metric: str) -> Measure:
         table = self.results.set_index(["variant", "seed", "training"])[metric]
         places = [(seed, training_key(training)) for seed, training in self.places]
-        rows = [[(variant.name, *place) for place in places] for variant in self.variants]
-        values = np.stack([table.reindex(row).to_numpy(dtype=np.float64) for row in rows])
+        rows = [(variant.name, *place) for variant in self.variants for place in places]
+        values = table.reindex(rows).to_numpy(dtype=np.float64).reshape(len(self.variants), len(places))
         draws = self._drawn(metric, values)
         return Measure(values[..., None], np.ones((len(places), 1)), self.replicates, by_user=False, draws=draws)
 

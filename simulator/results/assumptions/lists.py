@@ -11,6 +11,7 @@ from pydantic_core import to_jsonable_python
 from fleetrec.models.early_stopping import TrainingCurve
 from fleetrec.models.llm.cache import CachedCandidates
 from fleetrec.models.metrics import accuracy_per_query, clustered_mean
+from fleetrec.models.runtime.artifacts import content_hash
 from fleetrec.models.runtime.wording import counted
 from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.core.randomness import Draws
@@ -18,7 +19,7 @@ from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.preparation.training import list_slates
 from fleetrec.simulator.ranking.list_age import ranks_at_age, sample
-from fleetrec.simulator.ranking.slates import ListSlates, Queries, Slates
+from fleetrec.simulator.ranking.slates import ListSlates, Queries, Slates, Targets
 from fleetrec.simulator.results.assumptions.shown import Shown
 from fleetrec.simulator.results.sentences import signed
 from fleetrec.simulator.results.summary import NOT_EVALUATED
@@ -31,6 +32,7 @@ Floats = NDArray[np.float64]
 
 _MOST_SLATES = 3_000
 _SCREEN = 10
+_SHRUNK = "shrunk lists"
 
 
 def lists_by_age(
@@ -155,7 +157,7 @@ def shrinking(
     share = float(gone.sum() / max(1, valid.sum()))
     short = float(((valid & ~gone).sum(axis=1) < _SCREEN).mean())
     queries = Queries(users, steps - 1, as_of, histories.item_at(users, steps), steps - 1, np.zeros_like(users))
-    kept, refilled = (_rewards(slates.with_refill(refill).place(queries)[0]) for refill in (False, True))
+    kept, refilled = (_rewards(slates.ranks(one, len(rows))) for one in _targets(prepared, slates, queries))
     gain, half = clustered_mean(refilled - kept, shown.owners[rows])
     values = {
         "share_gone": share,
@@ -176,6 +178,16 @@ def shrinking(
         f"(95%: {signed(gain - half)} to {signed(gain + half)})."
     )
     return Note("lists_shrink", text, values)
+
+
+def _targets(prepared: Prepared, slates: ListSlates, queries: Queries) -> tuple[list[Targets], list[Targets]]:
+    """Where targets stand in lists as they are and refilled: runs that differ in fusion alone have the same."""
+    key = content_hash([queries.user, queries.step, queries.as_of])
+    known: tuple[list[Targets], list[Targets]] | None = prepared.memo.newest(_SHRUNK, key)
+    if known is None:
+        known = slates.with_refill(False).targets(queries), slates.with_refill(True).targets(queries)
+        prepared.memo.keep_newest(_SHRUNK, key, known)
+    return known
 
 
 def _rewards(ranks: Ints) -> Floats:

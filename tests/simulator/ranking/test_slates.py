@@ -10,6 +10,7 @@ import torch
 from fleetrec.models.baselines import all_baselines
 from fleetrec.models.candidates import CandidateLists
 from fleetrec.simulator.policies.fusion.linear import LinearFusion
+from fleetrec.simulator.policies.fusion.llm_only import LlmOnly
 from fleetrec.simulator.policies.fusion.scores import RunningFusion
 from fleetrec.simulator.policies.uncertainty import SCORES
 from fleetrec.simulator.ranking.histories import Histories
@@ -179,6 +180,20 @@ def test_joined_slates_add_the_srms_own_best_behind_the_llms_list(world: World) 
         order = linear_rank_order(world, user, step, named, [item for item in best if item not in named])
         rank = place_by_hand(order, int(queries.target[i]), set(world.sequence(user)[: int(queries.seen_upto[i]) + 1]))
         assert ranks[i] == (rank if rank < N else -1)
+
+
+@pytest.mark.parametrize("refill", [False, True])
+def test_targets_that_one_fusion_has_found_are_those_of_another(world: World, refill: bool) -> None:
+    queries = some_queries(world, 300, seed=8)
+    targets = list_slates(world, refill=refill).targets(queries)
+    placed = []
+    for fusion in (LinearFusion(srm_weight=0.2), LinearFusion(srm_weight=5.0), LlmOnly()):
+        fallback = CatalogueSlates(world.histories, world.scores, N, True)
+        parts = world.histories, world.scores, world.source, RunningFusion(fusion), fallback
+        slates = ListSlates(*parts, True, refill=refill)
+        placed.append(slates.place(queries)[0])
+        assert slates.ranks(targets, len(queries)).tolist() == placed[-1].tolist()
+    assert (placed[0] != placed[1]).any()
 
 
 def test_permuting_the_jobs_of_a_batch_changes_nothing(world: World) -> None:
