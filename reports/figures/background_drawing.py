@@ -1,4 +1,5 @@
-"""A run's figures and page, drawn by two processes, for which a third loads the drawing libraries while the run goes.
+"""A run's figures and page, drawn by two processes, for which a third loads the drawing libraries and draws once, while
+the run goes.
 
 On one core the process of the run draws itself, as it does for a drawing process that is lost.
 """
@@ -14,6 +15,7 @@ from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.parallel.processes import WorkerProcess, load_beside
 
 _DRAWER = "fleetrec.reports.figures.draw_worker"  # looked up by those who draw, since it imports Matplotlib
+_DRAWN_ONCE = "fleetrec.reports.figures.drawn_once"  # the same, and has drawn once
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Drawing:
 
     def __enter__(self) -> Self:
         if self._processes:
-            load_beside(_DRAWER)
+            load_beside(_DRAWN_ONCE)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -74,12 +74,17 @@ def new_figure(width_px: int, height_px: int, layout: str | None = "constrained"
     return figure
 
 
-def save(figure: Figure, path: Path, run: str | None = None) -> Path:
-    """Write a PNG or an SVG, as the path ends, whose bytes hold no date and no version, but its run's id."""
+def lay_out(figure: Figure) -> None:
+    """Done once, before it is written: savefig would draw the whole figure one more time for it."""
     engine = figure.get_layout_engine()
-    if engine is not None:  # done once here: savefig would draw the whole figure one more time for it
+    if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine(None)
+
+
+def save(figure: Figure, path: Path, run: str | None = None) -> Path:
+    """Write a PNG or an SVG, as the path ends, whose bytes hold no date and no version, but its run's id."""
+    lay_out(figure)
     metadata: dict[str, str | None] = {"Software": None}
     if path.suffix == ".svg":
         metadata = {"Date": None, "Creator": None}

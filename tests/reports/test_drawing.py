@@ -34,7 +34,7 @@ def test_processes_beside_a_run_draw_the_same_files_as_the_run_itself(tmp_path: 
 @pytest.mark.parametrize(
     "module",
     [
-        "fleetrec.reports.figures.draw_worker",
+        "fleetrec.reports.figures.drawn_once",
         "fleetrec.simulator.cloud.capacity.sizing",
         "fleetrec.simulator.experiments.comparison.compare",
     ],
