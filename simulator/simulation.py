@@ -122,7 +122,7 @@ def simulate_prepared(
         if tracer is None and may_be_retold(scenario):
             world = told(scenario, prepared, tuned, parts, device, progress)
         else:
-            world = build_world(scenario, prepared, tuned, parts, device, before)
+            world = build_world(scenario, prepared, tuned, parts, device, before, in_steps=tracer is not None)
             if tracer is not None:
                 tracer.watch(world)
             run(world, scenario, prepared, progress)

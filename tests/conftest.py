@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import gc
+import math
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -28,13 +29,13 @@ def pytest_collection() -> Generator[None]:
 
 
 _HERE = Path(__file__).parent
-_COMPILED = ("test_compiled.py", "test_compiled_node.py")
+_COMPILED = ("test_compiled.py", "test_compiled_node.py", "test_compiled_world.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests, which lie beside this file, come first: at the end one would keep a worker alone. Before them
-    the first of two workers makes all machine code, most of which the two programs share; meanwhile the second one has
-    the tests of models, which do not wait for any."""
+    the first of two workers makes all machine code, most of which the three programs share; meanwhile the second one
+    has the tests of models, which do not wait for any."""
     compiled = [item for item in items if item.path.name in _COMPILED]
     models = [item for item in items if item.path.is_relative_to(_HERE / "models")]
     others = [item for item in items if item not in compiled and item not in models]
@@ -82,4 +83,6 @@ def _private_cache(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytes
             (folder / "compiled").symlink_to(pytestconfig.cache.mkdir("compiled"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLEETREC_CACHE", str(folder))
+        # Hundreds of small worlds in one process are no reason to live them in compiled code, where no device is seen.
+        patch.setattr("fleetrec.simulator.engine.known_world.DEMAND._looks_from", math.inf)
         yield

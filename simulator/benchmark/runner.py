@@ -15,6 +15,8 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.benchmark.cases import Case
 from fleetrec.simulator.benchmark.engine_speed import BenchFleet, bench_scenario, naive_loop, step_by_step, timed
 from fleetrec.simulator.benchmark.record import Figures
+from fleetrec.simulator.core.machine_code import code_at_hand
+from fleetrec.simulator.engine.known_world import CODE, WITHOUT
 from fleetrec.simulator.parallel.processes import processor_s
 from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
 from fleetrec.simulator.regions.executors import LocalShards
@@ -43,7 +45,9 @@ class Runner:
 
 
 def _in_one_piece(case: Case, folder: Path) -> Figures:
-    """What `bench` measures, of any case."""
+    """What `bench` measures, of any case. Machine code of the world is made where this machine has none, and loaded,
+    before the clock is looked at, as libraries are."""
+    code_at_hand(CODE, WITHOUT, makes=True)
     users = min(case.devices, _MOST_USERS)
     what = case.srm, case.dim, case.ratio, case.list_length, users, case.engine, case.reacts
     scenario = bench_scenario(case.devices, *what)

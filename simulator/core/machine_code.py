@@ -67,7 +67,9 @@ def key_of(name: str) -> dict[str, Any]:
     llvm: Any = import_module("llvmlite.binding")
     package, module = name.rpartition(".")[::2]
     place = Path(*import_module(package).__path__)
-    sources = sorted(place.glob("*.py" if place.name == "compiled" else "compiled_*.py"))
+    sources = sorted(place.glob("compiled_*.py"))
+    if place.name == "compiled":  # which may call parts of other such folders
+        sources = sorted(Path(__file__).parents[1].glob("*/compiled/*.py"))
     sources.append(Path(__file__).with_name("compiling.py"))  # says how all is compiled
     return {
         "path": str(place.absolute()),

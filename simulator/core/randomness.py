@@ -29,6 +29,13 @@ def _start(seed: int, purpose: str) -> int:
     return int.from_bytes(digest, "little")
 
 
+def seed_of(seed: int, purpose: str) -> int:
+    """What the mixing of a device's draw for this purpose begins with, its 64 bits in a signed number: compiled code
+    goes on from it."""
+    begun = _start(seed, purpose)
+    return begun - (1 << 64) if begun >> 63 else begun
+
+
 def _mix_array(state: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):
         z = np.asarray(state + (key + np.uint64(1)) * np.uint64(_GOLDEN))

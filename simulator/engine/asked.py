@@ -64,6 +64,13 @@ class RequestReader:
         prefix = self._prefix(record.step + 1) if self._knows_prefixes else (-1, 0)
         return Asked(prompt, output, sequences, record.step, math.nan, *prefix)
 
+    def tokens_by_step(self, steps: int) -> Ints | None:
+        """Tokens [steps + 1, 3] of the requests at steps -1, 0, 1 and so on: of the prompt, of each sequence, and how
+        many of these; None where they hang on more than the step, or come from a table."""
+        if self.from_table or not self._meter.by_step:
+            return None
+        return np.array([self._meter.of(0, step) for step in range(-1, steps)], dtype=np.int64).reshape(-1, 3)
+
     def answerable(self, device: int, step: int) -> bool:
         """Whether there is an answer at all to a request of this device at this step."""
         if not self.from_table or bool(self._source.lists(*self._place(device, step)).found[0]):

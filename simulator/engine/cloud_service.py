@@ -23,16 +23,18 @@ from fleetrec.simulator.cloud.capacity.replay import Requests
 from fleetrec.simulator.cloud.capacity.servers import Cores, Replicas, Servers, without_faults
 from fleetrec.simulator.cloud.capacity.servers_needed import provision_fleet
 from fleetrec.simulator.cloud.hardware.catalogue import served_model
+from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.cpu_node import CpuNode
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.node.queueing import Ticket
 from fleetrec.simulator.cloud.node.tickets import LlmTicket
 from fleetrec.simulator.cloud.pools import kinds_of, pools_of, slow_beams
 from fleetrec.simulator.cloud.tokens import RequestTokens
-from fleetrec.simulator.core.costs import Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
+from fleetrec.simulator.core.costs import JOULES_PER_KWH, Cost, carbon_signal, cpu_cost, energy_cost, grams_co2
 from fleetrec.simulator.core.notes import Note
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.core.resampling import Resampling
+from fleetrec.simulator.core.signals import Constant
 from fleetrec.simulator.engine.asked import Asked, RequestReader
 from fleetrec.simulator.preparation.prepare import Prepared
 from fleetrec.simulator.records.schemas import RequestRecord, ServingCost
@@ -169,6 +171,11 @@ class LlmService(Service):
         self._carbon = carbon_signal(tariffs)
         self.reader = reader
 
+    @property
+    def pools(self) -> tuple[Pool, ...]:
+        """Its pools of replicas."""
+        return self._pools
+
     def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
         return self.serve(record, self.reader.read(record), deadline_s)
 
@@ -188,6 +195,22 @@ class LlmService(Service):
         self._issued.append(record.t_issued_s)
         ticket = self.node.submit(prompt, output, sequences, service_s, deadline_s, record.device, priority, prefix)
         return Submitted(ticket, asked.as_of, prompt, output * sequences)
+
+    def have_come(self, rows: Floats, issued_s: Floats) -> None:
+        """Requests [N] that compiled code has served: the columns of `Requests` [N x 9], and when each was issued."""
+        self.reader.read_any |= len(rows) > 0
+        self._came.frombytes(np.ascontiguousarray(rows).tobytes())
+        self._issued.frombytes(np.ascontiguousarray(issued_s).tobytes())
+
+    def grams(self, joules: Floats, started_s: Floats, finished_s: Floats) -> Floats:
+        """Grams of CO2 of requests [N] that drew so much from start to finish, as `cost_of` has it."""
+        grams, drew = np.zeros(len(joules)), np.flatnonzero(joules)
+        if isinstance(self._carbon, Constant):
+            grams[drew] = joules[drew] / JOULES_PER_KWH * self._carbon.value
+            return grams
+        each = zip(joules[drew].tolist(), started_s[drew].tolist(), finished_s[drew].tolist(), strict=True)
+        grams[drew] = [grams_co2(drawn, self._carbon.mean(start, end)) for drawn, start, end in each]
+        return grams
 
     def cost_of(self, ticket: Ticket) -> ServingCost:
         assert isinstance(ticket, LlmTicket)

@@ -18,11 +18,25 @@ def run(world: World, scenario: sections.Scenario, prepared: Prepared, progress:
     """Let every device live until the horizon; then every request that is open is closed."""
     end_s = end_of(prepared.population.stream.horizon_s)
     begin(world, prepared, progress)
-    total = prepared.population.n_interactions.sum()
+    total, k = prepared.population.n_interactions.sum(), headline_k(scenario.metrics.k)
     with progress.task("simulating interactions", total) as task, fewer_collections():
-        world.clock.start(_report(world, task, end_s, headline_k(scenario.metrics.k)))
-        world.clock.advance(end_s)
+        reports = _reports(world, task, end_s, k)
+        if world.known is None:
+            world.clock.start(_every(world, reports, end_s))
+        else:
+            for part in range(1, _PROGRESS_STEPS):
+                advance(world, part * end_s / _PROGRESS_STEPS)
+                next(reports)
+        advance(world, end_s)
         end(world, end_s)
+
+
+def advance(world: World, until_s: float) -> None:
+    """All that happens before `until_s`."""
+    if world.known is not None:
+        world.known.advance(until_s)
+    else:
+        world.clock.advance(until_s)
 
 
 def end_of(horizon_s: float) -> float:
@@ -33,6 +47,9 @@ def end_of(horizon_s: float) -> float:
 def begin(world: World, prepared: Prepared, progress: Progress) -> None:
     """Start all that devices and the cloud will do, in a world whose clock has not begun."""
     clock, devices, horizon_s = world.clock, world.devices, prepared.population.stream.horizon_s
+    if world.known is not None:
+        world.known.begin()
+        return
     for device in devices:
         if device.profile.joins_s <= horizon_s:
             clock.start(device.live())
@@ -45,6 +62,8 @@ def begin(world: World, prepared: Prepared, progress: Progress) -> None:
 
 def end(world: World, end_s: float) -> None:
     """The run has come to its end: what devices have not told yet is told, what is open is closed."""
+    if world.known is not None:
+        world.known.end(end_s)
     for device in world.devices:
         device.catch_up(end_s)
     if world.reactions is not None:
@@ -66,18 +85,31 @@ def fewer_collections() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _report(world: World, task: Task, end_s: float, k: int) -> Process:
-    """Tells how the run goes, at points of simulated time that are the same whoever looks."""
-    done = 0
+def _every(world: World, reports: Iterator[None], end_s: float) -> Process:
+    """Has it told how the run goes, at points of simulated time that are the same whoever looks."""
     while True:
         yield world.clock.timeout(end_s / _PROGRESS_STEPS)
+        next(reports)
+
+
+def _reports(world: World, task: Task, end_s: float, k: int) -> Iterator[None]:
+    """Tells how the run goes, each time that it is asked."""
+    done = 0
+    while True:
         task.advance(world.recorder.interactions - done)
         done = world.recorder.interactions
         if task.watched:
             ndcg = world.recorder.ndcg_so_far(k)
+            known = world.known
+            now_s, open_, queue = (
+                (world.clock.now, len(world.requests.ledger.open), world.service.queue_length)
+                if known is None
+                else (known.now_s, known.in_flight, known.queue_length)
+            )
             figures = {
-                "simulated": f"{in_words(world.clock.now)} of {in_words(end_s)}",
-                "requests in flight": f"{len(world.requests.ledger.open):,}",
-                "queue": f"{world.service.queue_length:,}",
+                "simulated": f"{in_words(now_s)} of {in_words(end_s)}",
+                "requests in flight": f"{open_:,}",
+                "queue": f"{queue:,}",
             }
             task.show(figures if ndcg is None else figures | {f"NDCG@{k} so far": f"{ndcg:.4f}"})
+        yield

@@ -3,7 +3,7 @@
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from fleetrec.models.llm.cache import GrownCandidates
 from fleetrec.simulator.core.clock import Clock
 from fleetrec.simulator.engine.adaptation_setup import own_adapters, own_weights
+from fleetrec.simulator.engine.asking import decision_points, look_ahead_of, pushes_of, running_policy
 from fleetrec.simulator.engine.cloud_service import Service
 from fleetrec.simulator.engine.context import Profile, Rules
 from fleetrec.simulator.engine.device import Device
 from fleetrec.simulator.engine.interfaces import LearningCloud
+from fleetrec.simulator.engine.known_world import KnownWorld, Lives, known_world
 from fleetrec.simulator.engine.own_users import AskedUsers, Tastes
 from fleetrec.simulator.engine.reactions import Reactions
 from fleetrec.simulator.engine.request_ledger import RequestLedger
@@ -31,8 +33,7 @@ from fleetrec.simulator.fleet.message_sizes import held_bytes, install_bytes, me
 from fleetrec.simulator.fleet.population import Population
 from fleetrec.simulator.policies.device_scores import DeviceScores
 from fleetrec.simulator.policies.request.budget import Budget
-from fleetrec.simulator.policies.request.decision_points import DecisionPoints, next_true
-from fleetrec.simulator.policies.request.share import Share
+from fleetrec.simulator.policies.request.decision_points import next_true
 from fleetrec.simulator.preparation.closed_loop import opportunities_of, past_of, user_model
 from fleetrec.simulator.preparation.policy_calibration import Tuned
 from fleetrec.simulator.preparation.prepare import Prepared, decides_joining
@@ -40,7 +41,7 @@ from fleetrec.simulator.preparation.training import TrainedModels, slates_of
 from fleetrec.simulator.ranking.growing import GrowingHistories
 from fleetrec.simulator.ranking.list_view import looks_back
 from fleetrec.simulator.ranking.lookahead import LookAhead, Scorer
-from fleetrec.simulator.ranking.slates import ListSlates, Slates
+from fleetrec.simulator.ranking.slates import Slates
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
 from fleetrec.simulator.records.opportunities import OpportunityLog
 from fleetrec.simulator.records.recorder import Recorder, Streamed
@@ -54,6 +55,7 @@ from fleetrec.simulator.workload.user_kinds.choice import ChoiceUsers
 from fleetrec.simulator.workload.users.choosing import Choosing
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 @dataclass
@@ -62,6 +64,7 @@ class World:
 
     clock: Clock
     devices: list[Device]
+    """none where compiled code lives the world"""
     requests: Requests
     service: Service
     """answers requests"""
@@ -79,6 +82,20 @@ class World:
     """[D] when the cloud refreshes each device's list unasked; none: it never does"""
     reactions: Reactions | AskedUsers | None = None
     """what users choose; None: they have what the log says"""
+    known: KnownWorld | None = None
+    """the same world as compiled code lives it; None: SimPy's processes do"""
+
+    @property
+    def decisions(self) -> Ints:
+        """Decisions [D] of each device so far."""
+        if self.known is not None:
+            return self.known.decisions
+        return np.array([device.decisions for device in self.devices], dtype=np.int64)
+
+    @property
+    def joules(self) -> Floats:
+        """What each device [D] has used so far for its rankings, its radio and its training."""
+        return self.known.joules if self.known is not None else np.array([device.energy_j for device in self.devices])
 
 
 def build_world(
@@ -88,9 +105,11 @@ def build_world(
     folder: Path | None,
     device: str = "cpu",
     before: Prepared | None = None,
+    in_steps: bool = False,
 ) -> World:
     """The world of one run; its records are written to `folder` in parts where one is given. `device` retrains.
-    `before`: of users who react, what was prepared before their histories could grow."""
+    `before`: of users who react, what was prepared before their histories could grow. `in_steps`: somebody looks at
+    each device as it lives, so compiled code does not."""
     policy, cloud, engine, population = scenario.policy, scenario.cloud, scenario.engine, prepared.population
     messages, update = messages_of(scenario.llm, scenario.srm, cloud), policy.update
     installed = install_bytes(policy.slate, scenario.srm.item_table, prepared.srm)
@@ -139,13 +158,18 @@ def build_world(
             ahead_of_need = engine.batching and not (own is not None and own.inside_encoder)
             timeout_s = cloud.request_timeout
             reactions = reactions_of(scenario.workload, ahead_of_need, rules, asking, timeout_s, pushes, *told)
+    next_tie, lasts = next_true(points.ties), (cloud.request_timeout, stored is not None)
+    lives = Lives(rules, asking, joining, flops, next_tie, budget, messages, *lasts)
+    known = None if in_steps else known_world(policy, cloud, prepared, service, recorder, lives, bool(pushes))
+    if known is not None:
+        return World(clock, [], requests, service, None, None, budget, scorer, recorder, log, held, pushes, known=known)
     user = reactions or Replay()
     make = partial(
         Device,
         rules=rules,
         clock=clock,
         times=times,
-        next_tie=next_true(points.ties),
+        next_tie=next_tie,
         user=user,
         policy=asking,
         budget=budget,
@@ -228,22 +252,6 @@ def streamed(prepared: Prepared, reacts: bool = False) -> Streamed:
     return Streamed(owner.astype(np.int32), steps, items.astype(np.int32), stream.t_s, online, not reacts)
 
 
-def decision_points(prepared: Prepared, scorer: Scorer, tuned: Tuned) -> DecisionPoints:
-    """When devices may decide."""
-    population, stream, presence = prepared.population, prepared.population.stream, prepared.population.presence
-    return DecisionPoints(
-        np.repeat(np.arange(population.n_devices), np.diff(stream.device_offsets)),
-        stream.step.astype(np.int64),
-        stream.t_s,
-        population.first_row,
-        np.where(presence.joined_s > 0, presence.joined_s, -np.inf),
-        population.network.link_names,
-        scorer,
-        prepared.draws,
-        chosen=tuned.schedule,
-    )
-
-
 def scorer_of(
     engine: sections.Engine,
     prepared: Prepared,
@@ -285,15 +293,6 @@ def rules_of(
     )
 
 
-def pushes_of(request: sections.RequestPolicy, prepared: Prepared) -> list[list[float]]:
-    """When the cloud refreshes the list of each device [D] unasked; none where it never does."""
-    if request.push_period_s() is None:
-        return []
-    presence, horizon_s = prepared.population.presence, prepared.population.stream.horizon_s
-    until_s = np.minimum(presence.left_s, horizon_s)
-    return request.push_times(presence.joined_s, until_s, horizon_s, prepared.draws)
-
-
 def profiles(population: Population, flops: float, preloaded: Ints, joining: NDArray[np.bool_]) -> list[Profile]:
     """Every device [D] as it is before the run: a ranking takes it so many FLOPs, and it has a list as of `preloaded`
     when it joins (-1: none) and decides then where `joining`."""
@@ -312,63 +311,6 @@ def profiles(population: Population, flops: float, preloaded: Ints, joining: NDA
         fleet.battery_j,
     )
     return [Profile(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
-
-
-def running_policy(
-    request: sections.RequestPolicy,
-    tuned: Tuned,
-    points: DecisionPoints,
-    population: Population,
-    joining: NDArray[np.bool_],
-    at_interaction: bool,
-    reacts: bool,
-) -> RunningRequestPolicy:
-    """The policy as it runs; where it was told a share of decisions, the threshold keeps to that as the run goes,
-    unless users react, so that nobody knows beforehand when decisions fall."""
-    if tuned.threshold is not None and reacts:
-        points = replace(points, threshold=Share(tuned.threshold))
-    elif tuned.threshold is not None:
-        decided_s = decision_times(population, points.ties, joining, at_interaction)
-        share = Share(tuned.threshold, request.wanted_share() or 0.0, tuned.curve, decided_s)
-        points = replace(points, threshold=share)
-    return request.start(points)
-
-
-def decision_times(
-    population: Population, ties: NDArray[np.bool_], joining: NDArray[np.bool_], at_interaction: bool
-) -> NDArray[np.float64]:
-    """When the fleet's decisions fall [N], rising, if no battery runs empty: as devices `joining` [D] join, and at
-    interactions; on rows `ties` [S] of the stream nothing is decided."""
-    t_s, joined_s = population.stream.t_s, population.presence.joined_s
-    change = np.zeros(len(t_s) + 1, dtype=np.int64)
-    np.add.at(change, population.first_row, 1)
-    np.add.at(change, population.end_row, -1)
-    taking_part = np.cumsum(change)[:-1] > 0  # rows of devices lie one after the other
-    rows = t_s[taking_part & ~ties] if at_interaction else t_s[:0]
-    joins = joined_s[joining & (joined_s <= population.stream.horizon_s)]
-    return np.sort(np.concatenate([rows, joins]))
-
-
-def look_ahead_of(
-    policy: sections.Policy, candidates: sections.Candidates, prepared: Prepared, slates: Slates, tuned: Tuned
-) -> LookAhead | None:
-    """How far ahead a policy that looks at rankings may be followed; None for one that does not.
-
-    Lists that nobody has asked for yet are made ahead of time only where they are likely to be asked for, and where
-    one that cannot be made ends no run: with no budget to refuse them, and not from a table.
-    """
-    if tuned.uncertainty is None:
-        return None
-    assert isinstance(slates, ListSlates)
-    threshold = math.inf if tuned.threshold is None else tuned.threshold
-    stream, population = prepared.population.stream, prepared.population
-    ties = np.append(stream.t_s[1:] == stream.t_s[:-1], False)
-    ties[stream.device_offsets[1:] - 1] = False
-    first_row = stream.device_offsets[:-1] - prepared.trained.split.history[population.users]
-    grows = isinstance(prepared.trained.histories, GrowingHistories)  # nobody knows what comes
-    lists = not grows and not candidates.recorded and policy.budget.ratio >= 1.0 and policy.decides("interaction")
-    first_decision = population.first_step - decides_joining(policy, population)
-    return LookAhead(slates, threshold, first_row, first_decision, ties, lists)
 
 
 def ranking_flops(

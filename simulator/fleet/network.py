@@ -127,6 +127,11 @@ class Network:
                 traces[device] = _DeviceTrace(trace, shift_s, link.up_share)
         return traces
 
+    @property
+    def has_traces(self) -> bool:
+        """Whether the bandwidth of some device comes from a trace."""
+        return bool(self._traces)
+
     def foresee(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         """Devices [D] send first attempts at `counts` steps from `first` on, and at no others."""
         self._ups.foresee(first, counts)

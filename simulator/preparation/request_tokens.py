@@ -37,6 +37,8 @@ class RequestMeter:
     """whether they are the model's own, not the scenario's `llm.prompt` and `llm.generation`"""
     notes: Callable[[], list[Note]]
     """where they come from; none where the scenario alone says them"""
+    by_step: bool = True
+    """whether they hang on the step alone"""
 
 
 def request_meter(llm: sections.Llm, prepared: Prepared, source: CandidateSource) -> RequestMeter:
@@ -96,4 +98,4 @@ def _of_titles(section: sections.TitlePrompt, prepared: Prepared, source: Candid
         drawn = int(Draws(0).uniform_one("llm.tokens", int(numbers[user]), step) * len(answers))
         return RequestTokens(ceil(characters(user, step) * rate), int(answers[drawn]), 1)
 
-    return RequestMeter(of, True, lambda: [sample()[2]])
+    return RequestMeter(of, True, lambda: [sample()[2]], by_step=False)

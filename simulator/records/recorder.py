@@ -132,6 +132,18 @@ class Recorder:
         self._request_numbers.extend((*_numbers_of(record), *cost, t_first_token_s))
         self._outcome.append(self._outcomes.setdefault(record.outcome, len(self._outcomes)))
 
+    def told(self, slates: Floats, runs: Floats, n: int, requests: Floats, outcomes: list[str]) -> None:
+        """What compiled code tells at once: the runs of slates [x 6] and of interactions [x 8], `n` of these in all,
+        as `SlateTable.add` and `interacted` have them, and requests [x 18] with their outcomes."""
+        self.slates.add_runs(slates)
+        self._interacted_rows.frombytes(runs.tobytes())
+        self.interactions += n
+        self._rows += n
+        self._request_numbers.frombytes(requests.tobytes())
+        self._outcome.extend(self._outcomes.setdefault(outcome, len(self._outcomes)) for outcome in outcomes)
+        if self._rows >= _ROWS_PER_PART:
+            self.flush()
+
     def flush(self) -> None:
         """Rank what is new, write it as a part and forget it."""
         self.slates.placed(*self._scorer.place_next(self._queries(self.slates.unplaced())))

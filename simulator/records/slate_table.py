@@ -47,6 +47,11 @@ class SlateTable:
         self._runs.extend((device, as_of, step, list_time_s, weights, n))
         return first
 
+    def add_runs(self, runs: Floats) -> None:
+        """Many such runs [x 6], in the order of making: the arguments of `add` in each."""
+        self._runs.frombytes(runs.tobytes())
+        self._made += int(runs[:, -1].sum())
+
     def copy(self) -> "SlateTable":
         """Another table of the same slates, which forgets by itself."""
         other = copy(self)

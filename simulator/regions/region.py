@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.simulator.engine.run import begin, end, end_of, fewer_collections
+from fleetrec.simulator.engine.run import advance, begin, end, end_of, fewer_collections
 from fleetrec.simulator.engine.world import build_world
 from fleetrec.simulator.preparation.closed_loop import fitted_users, grown, lived
 from fleetrec.simulator.preparation.fitted_users import is_fitted
@@ -68,7 +68,7 @@ class Region:
         if update.tokens is not None:
             world.budget.deal(update.tokens)
         with fewer_collections():
-            world.clock.advance(self._end_s if task.until_s is None else task.until_s)
+            advance(world, self._end_s if task.until_s is None else task.until_s)
         if task.until_s is None:
             return self._finish()
         sent = self._uploads.by(task.until_s) if self._uploads is not None else None

@@ -88,7 +88,7 @@ def _replayed(
         steps = drafter.law.draw_all(steps, draws, "cloud.speculation")
         ring = int(steps.max(initial=0)) + 2
     asks = np.stack([requests.prompt_tokens, requests.output_tokens, requests.sequences, steps], axis=1)
-    machines, times, rows = replica_rows(code, replicas, counts, ring)
+    machines, times, rows = replica_rows(code.c, code.kind_row, replicas, counts, ring)
     n, c = len(requests), code.c
     jobs, job_times = np.zeros((n, c.N_JOB), dtype=np.int64), np.zeros((n, c.N_JOB_TIMES))
     speed = np.repeat(np.array(speeds, dtype=np.float64), counts)

@@ -37,8 +37,12 @@ BLOCKS, FINISH, WINDOWED, TIMES, SMALLER, LARGER, NEXT, LEAVES = range(8, 16)  #
 MACHINE, OUTCOME, SETTLED = 16, 17, 18
 SHARED, CACHED, PREFIX, PREFIX_TOKENS, CHAIN, OWN, HOLDER_BEFORE, HOLDER_AFTER = range(19, 27)  # see memory.py
 ROLE, COMES, NEWEST = 27, 28, 29  # whether its KV cache is on its way; the row of its newest job
+TICKET = (
+    NEWEST  # of a live node, where no job goes on elsewhere: its place in order of arrival, NOBODY where it is gone
+)
 DECODE_STEPS, JOINED = 30, 31  # that its tokens after the first take, where drafts are verified; when it joined those
-N_JOB = 32
+LISTED = 32  # in how many lists of its replica it stands: the row may be another request's where it is in none
+N_JOB = 33
 BOTH, PREFILLS_ALONE, DECODES = 0, 1, 2
 NEW, IN_LINE, IN_PREFILL, IN_DECODE, FINISHED, REMOVED = range(6)
 # and its times `T`.

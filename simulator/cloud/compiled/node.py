@@ -48,7 +48,7 @@ def _settle(N: Ints, J: Ints, T: Floats, order: Ints, number: int, outcome: int,
 
 
 @compiled
-def _make(
+def make(
     N: Ints, times: Floats, numbers: Ints, what: Ints, value: Floats, time_s: float, kind: int, extra: float
 ) -> None:
     """An event comes at that time: an alarm for the deadline `extra`, or a look at a replica that wakes again then."""
@@ -58,15 +58,15 @@ def _make(
 
 
 @compiled
-def _wake(N: Ints, X: Floats, times: Floats, numbers: Ints, what: Ints, value: Floats, r: int, time_s: float) -> None:
+def wake(N: Ints, X: Floats, times: Floats, numbers: Ints, what: Ints, value: Floats, r: int, time_s: float) -> None:
     """`Wakes.at`"""
     if time_s < X[r, c.ARMED_S]:
-        _make(N, times, numbers, what, value, time_s, r, X[r, c.ARMED_S])
+        make(N, times, numbers, what, value, time_s, r, X[r, c.ARMED_S])
         X[r, c.ARMED_S] = time_s
 
 
 @compiled
-def _count(r: int, N: Ints, S: Ints, speed: Floats, loads: Floats) -> None:
+def count(r: int, N: Ints, S: Ints, speed: Floats, loads: Floats) -> None:
     """`LlmNode._count`, where anything has changed."""
     waiting, outstanding = S[r, c.WAITING], S[r, c.OUTSTANDING]
     waiting_before, outstanding_before = S[r, c.COUNTED_WAITING], S[r, c.COUNTED]
@@ -80,7 +80,7 @@ def _count(r: int, N: Ints, S: Ints, speed: Floats, loads: Floats) -> None:
 
 
 @compiled
-def _least(loads: Floats, first: int, end: int) -> int:
+def least_loaded(loads: Floats, first: int, end: int) -> int:
     """The least loaded of some replicas, the first of several."""
     least = first
     for other in range(first + 1, end):
@@ -90,7 +90,7 @@ def _least(loads: Floats, first: int, end: int) -> int:
 
 
 @compiled
-def _changed(
+def changed(
     r: int,
     N: Ints,
     S: Ints,
@@ -104,7 +104,7 @@ def _changed(
     now: float,
 ) -> float:
     """`LlmNode._changed`; when the replica must be looked at."""
-    _count(r, N, S, speed, loads)
+    count(r, N, S, speed, loads)
     following_s = next_s(r, S, X)
     if following_s > now:
         change(B, A, queues, areas, now, N[WAITING], N[BUSY], N[SERVED])
@@ -154,18 +154,18 @@ def _look(
         if J[job, c.ROLE] == c.PREFILLS_ALONE and J[job, c.STATE] == c.FINISHED:
             order[N[BILLED]] = job
             N[BILLED] += 1
-            m = _least(loads, first, len(S))
+            m = least_loaded(loads, first, len(S))
             come_to(m, S, X, J, T, K, M, now)
             comes_s = _hand_over(r, N, S, X, J, T, K, job, m, now)
-            _count(m, N, S, speed, loads)
-            _make(N, times, numbers, what, value, comes_s, ARRIVAL - job, 0.0)
+            count(m, N, S, speed, loads)
+            make(N, times, numbers, what, value, comes_s, ARRIVAL - job, 0.0)
         else:
             _settle(N, J, T, order, job if job < len(J) // 2 or first == len(S) else job - len(J) // 2, COMPLETED, now)
         job = following
 
 
 @compiled
-def _turned_away(r: int, N: Ints, S: Ints, J: Ints, job: int, limit: int) -> bool:
+def turned_away(r: int, N: Ints, S: Ints, J: Ints, job: int, limit: int) -> bool:
     """`Entrance.turns_away`"""
     if N[WAITING] < limit:
         return False
@@ -235,11 +235,11 @@ def serve(
                 came, r = ARRIVAL - r, J[ARRIVAL - r, c.MACHINE]
                 come_to(r, S, X, J, T, K, M, now)
                 if sent(r, S, X, J, M, came, now):
-                    _wake(N, X, times, numbers, what, value, r, now)
+                    wake(N, X, times, numbers, what, value, r, now)
                 r = J[n + came, c.MACHINE]
                 come_to(r, S, X, J, T, K, M, now)
                 arrive(r, S, X, J, T, n + came, now)
-                _wake(N, X, times, numbers, what, value, r, next_s(r, S, X))
+                wake(N, X, times, numbers, what, value, r, next_s(r, S, X))
                 continue
             if r != ALARM:
                 X[r, c.ARMED_S] = extra
@@ -247,8 +247,8 @@ def serve(
                 if wake_s <= now:
                     come_through(r, S, X, J, T, K, M, now)
                     _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
-                    wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
-                _wake(N, X, times, numbers, what, value, r, wake_s)
+                    wake_s = changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
+                wake(N, X, times, numbers, what, value, r, wake_s)
                 continue
             if extra != alarm_s:
                 continue
@@ -265,7 +265,7 @@ def serve(
                 waits = J[late_one, c.OUTCOME] == OPEN
                 if waits and at_s > until_s:
                     alarm_s = at_s
-                    _make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
+                    make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
                     break
                 lates = pop(late_s, late, nothing, none, lates)
                 if not waits:
@@ -286,8 +286,8 @@ def serve(
                             _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
                             if not math.isnan(T[job, c.ENDED_S]) and not J[late_one, c.SETTLED]:
                                 _settle(N, J, T, order, late_one, TIMED_OUT, now)
-                    wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
-                    _wake(N, X, times, numbers, what, value, r, wake_s)
+                    wake_s = changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
+                    wake(N, X, times, numbers, what, value, r, wake_s)
             continue
         if number == n:
             break
@@ -299,7 +299,7 @@ def serve(
         at_s = T[number, c.DEADLINE_S]
         r = assigned[number]
         if r < 0:
-            by_prefix, r = r == BY_PREFIX, _least(loads, 0, first)
+            by_prefix, r = r == BY_PREFIX, least_loaded(loads, 0, first)
             chain = M[J[number, c.PREFIX], 0] if by_prefix and J[number, c.PREFIX] else 0
             least, best = r, 0.0
             while chain:  # as PrefixAware scores them; without cached blocks none is above the least loaded
@@ -313,17 +313,17 @@ def serve(
                     if score > best or equal:
                         r, best = other, score
                 chain = following
-        if _turned_away(r, N, S, J, number, limit):
+        if turned_away(r, N, S, J, number, limit):
             _tell(N, J, T, number, REJECTED, now)
         else:
             come_to(r, S, X, J, T, K, M, now)
             enlist(r, S, J, K, number)
             join_line(r, S, X, J, T, number, now)
-            wake_s = _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
-            _wake(N, X, times, numbers, what, value, r, wake_s)
+            wake_s = changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
+            wake(N, X, times, numbers, what, value, r, wake_s)
             if at_s < alarm_s:
                 alarm_s = at_s
-                _make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
+                make(N, times, numbers, what, value, now + (at_s - now), ALARM, at_s)
         if number % every == 0:
             for r in range(replicas):
                 come_to(r, S, X, J, T, K, M, now)
@@ -340,7 +340,7 @@ def serve(
         come_through(r, S, X, J, T, K, M, now)
         _look(r, first, N, S, X, J, T, K, M, speed, loads, order, times, numbers, what, value, now)
         halt(r, S, X, J, T, K, now)
-        _changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
+        changed(r, N, S, X, speed, loads, B, A, queues, areas, now)
     for job in range(n):
         if J[job, c.STATE] != c.NEW and not J[job, c.SETTLED]:
             _settle(N, J, T, order, job, UNFINISHED, now)

@@ -78,6 +78,7 @@ def enlist(r: int, S: Ints, J: Ints, K: Floats, job: int) -> None:
 def join_line(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, now: float) -> None:
     """`Replica._join`"""
     T[job, c.ADDED_S], J[job, c.NEXT] = now, NOBODY
+    J[job, c.LISTED] += 1
     if S[r, c.FRESH] == NOBODY:
         S[r, c.FRESH] = job
     else:
@@ -126,6 +127,7 @@ def remove(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, now: float)
         _cut(r, S, X, now)
     elif (state == c.IN_PREFILL or state == c.IN_DECODE) and not J[job, c.LEAVES]:
         J[job, c.LEAVES] = 1
+        J[job, c.LISTED] += 1
         S[r, S[r, c.AT_LEAVING] + S[r, c.LEAVING]] = job
         S[r, c.LEAVING] += 1
         _cut(r, S, X, now)

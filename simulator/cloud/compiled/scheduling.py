@@ -62,6 +62,7 @@ def _push(r: int, S: Ints, J: Ints, T: Floats, job: int) -> None:
 @inlined
 def _pop(r: int, S: Ints, J: Ints, T: Floats) -> None:
     root = S[r, c.LINE]
+    J[root, c.LISTED] -= 1
     S[r, c.LINE] = _merged(J, T, J[root, c.SMALLER], J[root, c.LARGER])
 
 
@@ -82,6 +83,8 @@ def _see(r: int, S: Ints, J: Ints, T: Floats, until_s: float) -> bool:
         if J[job, c.STATE] == c.IN_LINE:
             _push(r, S, J, T, job)
             seen = True
+        else:
+            J[job, c.LISTED] -= 1
     return seen
 
 
@@ -90,6 +93,7 @@ def _release_held(r: int, S: Ints, J: Ints, M: Ints) -> None:
     first = S[r, c.AT_HELD]
     for place in range(first, first + S[r, c.HELD]):
         job = S[r, place]
+        J[job, c.LISTED] -= 1
         if J[job, c.ROLE] == c.PREFILLS_ALONE:
             S[r, c.RUNNING] -= J[job, c.WIDTH]  # its blocks are held until they are sent
         else:
@@ -124,6 +128,7 @@ def _finish(r: int, S: Ints, X: Floats, J: Ints, T: Floats, job: int, end_s: flo
     S[r, S[r, c.AT_HELD] + S[r, c.HELD]] = job
     S[r, c.HELD] += 1
     S[r, c.HELD_WIDTH] += J[job, c.WIDTH]
+    J[job, c.LISTED] += 1
 
 
 @inlined
@@ -148,6 +153,7 @@ def _remove_leaving(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M
     first = S[r, c.AT_LEAVING]
     for place in range(first, first + S[r, c.LEAVING]):
         job = S[r, place]
+        J[job, c.LISTED] -= 1
         if J[job, c.STATE] == c.IN_DECODE:
             leave(r, S, X, K, J, job)
         elif J[job, c.STATE] != c.IN_PREFILL:
@@ -218,6 +224,7 @@ def _make_room(r: int, S: Ints, X: Floats, J: Ints, T: Floats, K: Floats, M: Int
         J[victim, c.PREFILL] = J[victim, c.PROMPT] + J[victim, c.WIDTH] * J[victim, c.GENERATED]
         S[r, c.PREEMPTIONS] += 1
         S[r, c.WAITING] += 1
+        J[victim, c.LISTED] += 1
         _push(r, S, J, T, victim)
         preempted = True
     return preempted

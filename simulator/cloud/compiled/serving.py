@@ -1,10 +1,9 @@
 """Requests known before, served in compiled code instead of by an LlmNode, with what it would have counted."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType, SimpleNamespace
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,21 +52,26 @@ class Fates:
 
 def known(pools: Sequence[Pool], cloud: Cloud, load: Load) -> list[Replica] | None:
     """One replica of each pool, where compiled code knows all that they do; None where the node itself must serve."""
-    kinds = [pool.replica() for pool in pools]
-    replicas = [kind for kind in kinds if isinstance(kind, Replica) and _known(kind.engine)]
-    splits = any(pool.decodes for pool in pools)
-    if any(pool.pace is not None for pool in pools):
-        return None
-    if len(replicas) < len(kinds) or any((pool.link is not None) == (pool.decodes or not splits) for pool in pools):
+    replicas, splits = known_replicas(pools, cloud), any(pool.decodes for pool in pools)
+    if replicas is None or any((pool.link is not None) == (pool.decodes or not splits) for pool in pools):
         return None
     for pool, replica in zip(pools, replicas, strict=True):
-        if not _fit(replica.engine, load if not splits or pool.decodes else _prompts(load)):
+        if not fits(replica.engine, load if not splits or pool.decodes else _prompts(load)):
             return None
+    in_time = bool((load.deadline_s > load.arrival_s * (1 + 1e-9)).all())  # a request that comes late is not routed
+    return replicas if in_time else None
+
+
+def known_replicas(pools: Sequence[Pool], cloud: Cloud) -> list[Replica] | None:
+    """One replica of each pool, where compiled code knows what these do, and how requests come to them."""
+    kinds = [pool.replica() for pool in pools]
+    replicas = [kind for kind in kinds if isinstance(kind, Replica) and _known(kind.engine)]
     router, admission = cloud.router, cloud.admission
     by_rules = router.in_bulk and admission.limit_alone and not (router.is_own() or admission.is_own())
-    in_time = bool((load.deadline_s > load.arrival_s * (1 + 1e-9)).all())  # a request that comes late is not routed
-    steady = in_time and cloud.failures is None and not any(pool.autoscale or pool.spot for pool in pools)
-    return replicas if by_rules and steady and len({id(type(one.engine.order)) for one in replicas}) == 1 else None
+    changing = any(pool.autoscale or pool.spot or pool.pace is not None for pool in pools)
+    if len(replicas) < len(kinds) or not by_rules or changing or cloud.failures is not None:
+        return None
+    return replicas if len({id(type(one.engine.order)) for one in replicas}) == 1 else None
 
 
 def _prompts(load: Load) -> Load:
@@ -83,7 +87,7 @@ def _known(engine: Engine) -> bool:
     return keyed and not (engine.host_blocks or engine.drafter)
 
 
-def _fit(engine: Engine, load: Load) -> bool:
+def fits(engine: Engine, load: Load) -> bool:
     """Whether each request fits the memory and the batch alone; where one does not, the node says so."""
     block = engine.block_tokens
     last = load.prompt_tokens + np.maximum(load.output_tokens, 1) - 1
@@ -116,7 +120,7 @@ class CompiledNode(LlmNode):
         c, pools, cloud = code.c, self._cluster.pools, self._cloud
         counts = [pool.replicas for pool in pools]
         n = len(load.arrival_s)
-        replicas, times, rows = replica_rows(code, kinds, counts)
+        replicas, times, rows = replica_rows(c, code.kind_row, kinds, counts)
         first = sum(pool.replicas for pool in pools if not pool.decodes)
         splits = first < sum(counts)
         times[:, c.LINK_FREE_S] = -math.inf
@@ -130,7 +134,7 @@ class CompiledNode(LlmNode):
             assigned, scores = np.full(n, code.BY_PREFIX), (router.load_weight, router.imbalance)
         speed = np.repeat(np.array([pool.speed for pool in pools], dtype=np.float64), counts)
         free = np.zeros((-(-n // every), sum(counts)), dtype=np.int64)
-        timeline = self._timeline.handed_over()
+        timeline = self.timeline_handed_over()
         rules = (assigned, speed, *scores, min(cloud.queue_limit, 2**62), cloud.abort_on_timeout)
         end_s, order = code.serve(*rules, replicas, times, jobs, job_times, rows, memory, *timeline, every, free, first)
 
@@ -138,16 +142,17 @@ class CompiledNode(LlmNode):
         started = ~np.isnan(job_times[:, c.STARTED_S])
         decodes = jobs[:, c.ROLE] == c.DECODES
         ends = np.bincount(jobs[:n, c.OUTCOME], minlength=1 + len(code.OUTCOMES)).tolist()
-        self.outcomes.update({name: ends[number] for number, name in code.OUTCOMES.items() if ends[number]})
-        self.submitted = n
-        self.prompt_tokens = int(jobs[started & ~decodes, c.PROMPT].sum())
-        self.output_tokens = int((jobs[:, c.OUTPUT] * jobs[:, c.WIDTH] - decodes)[started].sum())
+        prompt_tokens = int(jobs[started & ~decodes, c.PROMPT].sum())
+        output_tokens = int((jobs[:, c.OUTPUT] * jobs[:, c.WIDTH] - decodes)[started].sum())
         self.busy_joules = float(np.cumsum(np.append(0.0, joules[order]))[-1])  # one by one, as requests leave
-        self._timeline.taken_back(*timeline[:2])
-        for machine, busy_s, counted in zip(self.machines, times[:, c.BUSY_S].tolist(), replicas, strict=True):
-            replica = cast(Replica, machine.replica)
-            replica.busy_s, replica.preemptions = busy_s, int(counted[c.PREEMPTIONS])
-            replica.tokens_computed = int(counted[c.PASSED])
+        self.take_over(
+            {name: ends[number] for number, name in code.OUTCOMES.items() if ends[number]},
+            n,
+            (prompt_tokens, output_tokens),
+            timeline[:2],
+            times[:, c.BUSY_S].tolist(),
+            replicas[:, [c.PREEMPTIONS, c.PASSED]].tolist(),
+        )
         if end_s > self.env.now:
             self.env.run(until=end_s)
 
@@ -204,10 +209,11 @@ def _memory(code: ModuleType, load: Load, jobs: Ints, replicas: Ints) -> Ints:
 
 
 def replica_rows(
-    code: ModuleType, kinds: Sequence[Replica], counts: Sequence[int], ring: int = 0
+    c: ModuleType, kind_row: Callable[..., Floats], kinds: Sequence[Replica], counts: Sequence[int], ring: int = 0
 ) -> tuple[Ints, Floats, Floats]:
-    """The rows of replicas that are empty, so many of each kind, and of the kinds. `ring`: see columns."""
-    c, engines = code.c, [kind.engine for kind in kinds]
+    """The rows of replicas that are empty, so many of each kind, and of the kinds. `c` and `ring`: see columns;
+    `kind_row`: see timing."""
+    engines = [kind.engine for kind in kinds]
     most = max(engine.max_sequences for engine in engines)
     lists, width = c.replica_columns(max(engine.block_tokens for engine in engines), most, ring)
     replicas, times = np.zeros((sum(counts), width), dtype=np.int64), np.zeros((sum(counts), c.N_TIMES))
@@ -226,9 +232,9 @@ def replica_rows(
             ]
         )
         lookup_s = 0.0 if drafter is None else drafter.lookup_s
-        rows.append(code.kind_row(replica.timing, engine.window_share, scored, lookup_s))
+        rows.append(kind_row(replica.timing, engine.window_share, scored, lookup_s))
         if drafter is not None and drafter.steps is not None:
-            drafting.append(code.kind_row(drafter.steps, 0.0, scored))
+            drafting.append(kind_row(drafter.steps, 0.0, scored))
     replicas[:, : c.N_ENGINE] = np.repeat(np.array(limits, dtype=np.int64), counts, axis=0)
     replicas[:, c.FREE], replicas[:, c.RING] = replicas[:, c.KV_BLOCKS], ring
     replicas[:, [c.LINE, c.FRESH, c.FRESH_LAST, c.PARTIAL, c.LEFT, c.LEFT_LAST]] = c.NOBODY

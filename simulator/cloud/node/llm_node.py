@@ -7,7 +7,7 @@ in the ingress queue. A request costs its share of its replica's busy time, and 
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -22,6 +22,7 @@ from fleetrec.simulator.cloud.node.queueing import Outcome, Served, Ticket
 from fleetrec.simulator.cloud.node.tickets import Attempt, LlmTicket
 from fleetrec.simulator.cloud.node.timeline import Timeline
 from fleetrec.simulator.cloud.node.timers import Deadlines, Wakes
+from fleetrec.simulator.cloud.replica.replica import Replica
 from fleetrec.simulator.core.randomness import Draws
 from fleetrec.simulator.scenario.sections import Cloud
 
@@ -150,6 +151,31 @@ class LlmNode:
         self._cluster.close(now)
         self._record(now)
         return told
+
+    def timeline_handed_over(
+        self,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+        """Its timeline, for compiled code to go on from; see `take_over`."""
+        return self._timeline.handed_over()
+
+    def take_over(
+        self,
+        outcomes: Mapping[Outcome, int],
+        submitted: int,
+        tokens: tuple[int, int],
+        timeline: tuple[NDArray[np.int64], NDArray[np.float64]],
+        busy_s: Sequence[float],
+        counted: Sequence[Sequence[int]],
+    ) -> None:
+        """What compiled code has counted in its place: requests by outcome, those submitted, prompt and output tokens,
+        the timeline, and of each replica its busy seconds, preemptions and tokens passed. Nothing is open."""
+        self.outcomes.update(outcomes)
+        self.submitted = submitted
+        self.prompt_tokens, self.output_tokens = tokens
+        self._timeline.taken_back(*timeline)
+        for machine, seconds, (preemptions, passed) in zip(self.machines, busy_s, counted, strict=True):
+            replica = cast(Replica, machine.replica)
+            replica.busy_s, replica.preemptions, replica.tokens_computed = seconds, preemptions, passed
 
     def catch_up(self) -> None:
         """Lets replicas note what they tell nobody: their memory in use, first tokens. They are then as of now."""

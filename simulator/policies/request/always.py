@@ -4,7 +4,15 @@ from typing import Literal
 
 import numpy as np
 
-from fleetrec.simulator.scenario.sections.request import Bools, DevicesAhead, DeviceView, RequestPolicy
+from fleetrec.simulator.scenario.sections.request import (
+    AskPlan,
+    Bools,
+    DevicesAhead,
+    DeviceView,
+    Ints,
+    PlanKind,
+    RequestPolicy,
+)
 
 
 class AlwaysRequest(RequestPolicy):
@@ -18,6 +26,10 @@ class AlwaysRequest(RequestPolicy):
     def likely(self, ahead: DevicesAhead) -> Bools:
         """See Foreseeable."""
         return np.ones(len(ahead.rows), dtype=bool)
+
+    def plan(self, steps: Ints) -> AskPlan:
+        """See Planned."""
+        return AskPlan(PlanKind.EVERY, number=1)
 
     def known_share(self) -> float:
         return 1.0

@@ -68,3 +68,7 @@ class DecisionPoints:
     def uniform_one(self, purpose: str, device: int, step: int) -> float:
         """One of them."""
         return self.draws.uniform_one(purpose, device, step)
+
+    def uniform_of(self, purpose: str, steps: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Those of all devices, each at its step [D]."""
+        return self.draws.uniform(purpose, np.arange(len(steps)), steps)

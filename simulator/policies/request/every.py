@@ -5,7 +5,15 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from fleetrec.simulator.scenario.sections.request import Bools, DevicesAhead, DeviceView, RequestPolicy
+from fleetrec.simulator.scenario.sections.request import (
+    AskPlan,
+    Bools,
+    DevicesAhead,
+    DeviceView,
+    Ints,
+    PlanKind,
+    RequestPolicy,
+)
 
 
 class EveryRequest(RequestPolicy):
@@ -20,6 +28,10 @@ class EveryRequest(RequestPolicy):
     def likely(self, ahead: DevicesAhead) -> Bools:
         """See Foreseeable."""
         return np.asarray(ahead.decisions % self.n == 0)
+
+    def plan(self, steps: Ints) -> AskPlan:
+        """See Planned."""
+        return AskPlan(PlanKind.EVERY, number=self.n)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         return row + -device.decisions % self.n  # a decision has one row at least

@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from fleetrec.simulator.policies.request.decision_points import NO_ROW
-from fleetrec.simulator.scenario.sections.request import DeviceView, RequestPolicy
+from fleetrec.simulator.scenario.sections.request import AskPlan, DeviceView, Ints, PlanKind, RequestPolicy
 
 
 class NeverRequest(RequestPolicy):
@@ -15,6 +15,10 @@ class NeverRequest(RequestPolicy):
 
     def wants(self, device: DeviceView) -> bool:
         return False
+
+    def plan(self, steps: Ints) -> AskPlan:
+        """See Planned."""
+        return AskPlan(PlanKind.NEVER)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         return NO_ROW

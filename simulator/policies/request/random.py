@@ -8,9 +8,12 @@ from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.request import (
     RATIOS,
+    AskPlan,
     Bools,
     DevicesAhead,
     DeviceView,
+    Ints,
+    PlanKind,
     RequestPolicy,
     RunningRequestPolicy,
     RunStart,
@@ -52,6 +55,12 @@ class _Coins:
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         return self._next[row]
+
+    def plan(self, steps: Ints) -> AskPlan:
+        """See Planned."""
+        joining = self._run.uniform_of(_PURPOSE, steps) < self._ratio
+        asks = np.frombuffer(self._asks, dtype=bool)
+        return AskPlan(PlanKind.BY_ROW, asks=asks, asks_joining=joining, next_ask=self._next)
 
     def likely(self, ahead: DevicesAhead) -> Bools:
         return np.frombuffer(self._asks, dtype=bool)[ahead.rows]

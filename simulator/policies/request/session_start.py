@@ -6,9 +6,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.request import (
+    AskPlan,
     Bools,
     DevicesAhead,
     DeviceView,
+    Ints,
+    PlanKind,
     RequestPolicy,
     RunningRequestPolicy,
     RunStart,
@@ -41,6 +44,10 @@ class _Pauses:
     def likely(self, ahead: DevicesAhead) -> Bools:
         """See Foreseeable."""
         return ahead.last_gap_s >= self._gap_s
+
+    def plan(self, steps: Ints) -> AskPlan:
+        """See Planned."""
+        return AskPlan(PlanKind.BY_PAUSE, seconds=self._gap_s, next_ask=self._next)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         return self._next[row]

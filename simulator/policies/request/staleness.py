@@ -9,9 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from fleetrec.simulator.scenario.sections.request import (
+    AskPlan,
     Bools,
     DevicesAhead,
     DeviceView,
+    Ints,
+    PlanKind,
     RequestPolicy,
     RunningRequestPolicy,
     RunStart,
@@ -50,6 +53,12 @@ class _Old:
         """See Foreseeable."""
         age_s = np.where(ahead.as_of >= 0, ahead.since_s - ahead.list_time_s, math.inf)
         return np.asarray((ahead.steps - ahead.as_of >= self._threshold) | (age_s >= self._age_s))
+
+    def plan(self, steps: Ints) -> AskPlan:
+        """See Planned."""
+        if self._threshold < math.inf:
+            return AskPlan(PlanKind.BY_STALENESS, number=int(self._threshold))
+        return AskPlan(PlanKind.BY_AGE, seconds=self._age_s)
 
     def next_ask(self, device: DeviceView, row: int) -> int:
         if self._threshold < math.inf:

@@ -4,6 +4,7 @@ import math
 from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -173,6 +174,46 @@ class Foreseeable(Protocol):
         """Which devices [M] are likely to ask. What it gets wrong costs time alone."""
 
 
+class PlanKind(IntEnum):
+    """What a plan goes by; compiled code knows these numbers (engine/compiled/plans.py)."""
+
+    BY_ROW = 0
+    """the newest row of the stream"""
+    BY_STALENESS = 1
+    """`number` interactions that the list has not seen"""
+    BY_AGE = 2
+    """`seconds` since the list's history was sent"""
+    EVERY = 3
+    """every `number`-th decision, the first included"""
+    BY_PAUSE = 4
+    """a pause of `seconds` before the newest interaction"""
+    NEVER = 5
+
+
+@dataclass(frozen=True)
+class AskPlan:
+    """When devices ask, told before the run: `wants` and `next_ask` as numbers."""
+
+    kind: PlanKind
+    number: int = 0
+    seconds: float = 0.0
+    asks: Bools | None = None
+    """[S] whether a device asks that decides when this row is its newest"""
+    asks_joining: Bools | None = None
+    """[D] whether one asks that has had no row yet"""
+    next_ask: "array[int] | None" = None
+    """[S] the row that `next_ask` gives from each on"""
+
+
+@runtime_checkable
+class Planned(Protocol):
+    """A running policy whose requests hang on nothing that only the run can tell, so that compiled code can follow
+    it. A policy without a plan is asked, device by device."""
+
+    def plan(self, steps: Ints) -> AskPlan:
+        """The same as `wants` and `next_ask` say; `steps` [D]: the newest interaction of each device as it joins."""
+
+
 class Threshold(Protocol):
     """The threshold on a score that is in force (policies/request/share.py)."""
 
@@ -257,6 +298,9 @@ class RunStart(Protocol):
 
     def uniform_one(self, purpose: str, device: int, step: int) -> float:
         """One of them."""
+
+    def uniform_of(self, purpose: str, steps: Ints) -> Floats:
+        """Those of all devices, each at its step [D]."""
 
 
 class Preparation(Protocol[Tuned]):

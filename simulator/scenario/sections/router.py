@@ -126,6 +126,8 @@ class Router(Kind):
 
     in_bulk: ClassVar[bool] = False
     """whether `places` says it all where no replica ever fails: compiled code may then serve the peak's requests"""
+    counts_requests: ClassVar[bool] = False
+    """whether these hang on how many requests came before"""
 
     def choose(self, cluster: ClusterView, request: RequestView) -> int:
         """The number of a replica that takes requests."""

@@ -14,6 +14,7 @@ class RandomRouter(Router):
 
     kind: Literal["random"] = "random"
     in_bulk: ClassVar[bool] = True
+    counts_requests: ClassVar[bool] = True
 
     def choose(self, cluster: ClusterView, request: RequestView) -> int:
         uniform = cluster.uniform(_PURPOSE, request.number, request.attempt)

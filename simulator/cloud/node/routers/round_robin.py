@@ -12,6 +12,7 @@ class RoundRobin(Router):
 
     kind: Literal["round_robin"] = "round_robin"
     in_bulk: ClassVar[bool] = True
+    counts_requests: ClassVar[bool] = True
 
     def choose(self, cluster: ClusterView, request: RequestView) -> int:
         return cluster.accepting[cluster.routed % len(cluster.accepting)].number
