@@ -14,7 +14,7 @@ from fleetrec.models.srm.base import StateModel
 from fleetrec.models.srm.batches import Batch, Windows
 from fleetrec.models.srm.rows import Rows, attended, dropped, rows_of
 from fleetrec.models.srm.sasrec import SasRec
-from fleetrec.models.srm.training import train_or_load_srm
+from fleetrec.models.srm.trained import train_or_load_srm
 from tests.models.srm_cases import Config, Training, cycle_log
 
 N_ITEMS, LONGEST = 40, 12
