@@ -90,13 +90,13 @@ class Presence:
 
     def reachable_at(self, device: NDArray[np.int64], t_s: NDArray[np.float64]) -> NDArray[np.bool_]:
         """`reachable` for many pairs [M] at once."""
-        edge_device = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-        is_edge = np.concatenate([np.ones(len(self.edges_s), dtype=bool), np.zeros(len(t_s), dtype=bool)])
-        whose = np.concatenate([edge_device, device])
-        order = np.lexsort((~is_edge, np.concatenate([self.edges_s, t_s]), whose))  # an edge comes before its moment
-        passed = np.empty(len(order), dtype=np.int64)
-        passed[order] = np.cumsum(is_edge[order])
-        return np.asarray((passed[len(self.edges_s) :] - self.offsets[device]) % 2 == 1)
+        low, high = self.offsets[device], self.offsets[device + 1]
+        first = low
+        while (searched := low < high).any():  # all of them halve what is left of their edges
+            middle = (low + high) // 2
+            passed = self.edges_s[np.where(searched, middle, 0)] <= t_s  # an edge comes before its moment
+            low, high = np.where(searched & passed, middle + 1, low), np.where(searched & ~passed, middle, high)
+        return np.asarray((low - first) % 2 == 1)
 
 
 def _edges(

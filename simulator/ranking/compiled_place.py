@@ -21,23 +21,26 @@ _LOGIT_GRID = 2.0**32
 _LOGIT_LIMIT = 2.0**19
 _BEYOND = 1 << 51
 """limit times grid: the place of what is no candidate"""
+_LAST = np.iinfo(np.int64).max
+_KEYS_AT_ONCE = 32
+"""that compiled code compares with one"""
 
 
 @njit(nogil=True, fastmath={"reassoc", "nsz", "contract"})  # sums are exact, so their order is free
-def _dot(states: Singles, row: int, vectors: Singles, item: int) -> float:
+def _dot(state: Floats, vectors: Singles, item: int) -> float:
     total = 0.0
-    for k in range(states.shape[1]):
-        total += np.float64(states[row, k]) * np.float64(vectors[item, k])
+    for k in range(len(state)):
+        total += state[k] * np.float64(vectors[item, k])
     return total
 
 
 @compiled
-def _logits(states: Singles, row: int, vectors: Singles, known: Bools, items: Codes, logits: Floats) -> None:
+def _logits(state: Floats, vectors: Singles, known: Bools, items: Codes, logits: Floats) -> None:
     """`with_floor` of a list's logits; those of no candidate mean nothing."""
     lowest, lacking = math.inf, False
     for i in range(len(items)):
         if items[i] >= 0 and known[items[i]]:
-            logits[i] = _dot(states, row, vectors, items[i])
+            logits[i] = _dot(state, vectors, items[i])
             lowest = min(lowest, logits[i])
         else:
             lacking |= items[i] >= 0
@@ -49,7 +52,8 @@ def _logits(states: Singles, row: int, vectors: Singles, known: Bools, items: Co
 
 @compiled
 def _srm_ranks(items: Codes, logits: Floats, keys: Ints, ranks: Ints) -> None:
-    """`places_of(srm_order(...))`: of each candidate, how many come before it."""
+    """`places_of(srm_order(...))`: of each candidate, how many come before it. `keys` are as many as `_padded` says, so
+    that none are compared one by one."""
     n, bits = len(items), 1
     while (1 << bits) < n:
         bits += 1
@@ -58,11 +62,18 @@ def _srm_ranks(items: Codes, logits: Floats, keys: Ints, ranks: Ints) -> None:
         if items[i] >= 0:
             on_grid = int(np.rint(min(max(logits[i], -_LOGIT_LIMIT), _LOGIT_LIMIT) * -_LOGIT_GRID))
         keys[i] = (on_grid << bits) | i
+    for i in range(n, len(keys)):
+        keys[i] = _LAST
     for i in range(n):
         before, key = 0, keys[i]
-        for j in range(n):
+        for j in range(len(keys)):
             before += keys[j] < key
         ranks[i] = before
+
+
+@compiled
+def _padded(n: int) -> int:
+    return (n + _KEYS_AT_ONCE - 1) // _KEYS_AT_ONCE * _KEYS_AT_ONCE
 
 
 @kept
@@ -90,8 +101,9 @@ def place(
     """
     count, n = len(rows), lists.shape[1]
     ranks, gaps, valid = np.full(count, -1), np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-    logits, keys, fused = np.zeros(n), np.empty(n, dtype=np.int64), np.empty(n)
+    logits, keys, fused = np.zeros(n), np.empty(_padded(n), dtype=np.int64), np.empty(n)
     llm_rank, srm_rank = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
+    state = np.empty(states.shape[1])
     user_of, first = np.full(len(known), -1, dtype=np.int32), np.empty(len(known), dtype=np.int32)
     user, known_to, candidates = -1, 0, 0
     for m in range(count):
@@ -103,7 +115,8 @@ def place(
                 candidates += items[i] >= 0
         if m == 0 or begins[m] != begins[m - 1] or ends[m] != ends[m - 1]:
             user, known_to = user + 1, 0
-        _logits(states, rows[m], vectors, known, items, logits)
+        state[:] = states[rows[m]]
+        _logits(state, vectors, known, items, logits)
         _srm_ranks(items, logits, keys, srm_rank)
         valid[m], target = candidates, -1
         for i in range(n):
@@ -168,12 +181,13 @@ def screens(
     """The items [M, depth] at the first places of the slates of `place`, -1 past the last one."""
     count, n = len(rows), lists.shape[1]
     found = np.empty((count, depth), dtype=np.int64)
-    logits, keys, fused = np.zeros(n), np.empty(n, dtype=np.int64), np.empty(n)
+    logits, keys, fused = np.zeros(n), np.empty(_padded(n), dtype=np.int64), np.empty(n)
     srm_rank, shown = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.bool_)
-    user_of = np.full(len(known), -1)
+    user_of, state = np.full(len(known), -1), np.empty(states.shape[1])
     for m in range(count):
         items, candidates = lists[list_of[m]], 0
-        _logits(states, rows[m], vectors, known, items, logits)
+        state[:] = states[rows[m]]
+        _logits(state, vectors, known, items, logits)
         _srm_ranks(items, logits, keys, srm_rank)
         if hides_seen:
             for place in range(min(seen_upto[m] + 1, ends[m] - begins[m])):
