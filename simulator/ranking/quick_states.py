@@ -32,10 +32,11 @@ Singles = NDArray[np.float32]
 _PACKAGE = "fleetrec.simulator.ranking.compiled"
 _WITHOUT = "user states are computed without compiled code"
 DEMANDS: dict[type[StateModel], Demand] = {
-    SasRec: Demand(f"{_PACKAGE}.sasrec", _WITHOUT, 60_000, 600_000),
-    Gru4Rec: Demand(f"{_PACKAGE}.gru4rec", _WITHOUT, 150_000, 800_000),
+    SasRec: Demand(f"{_PACKAGE}.sasrec", _WITHOUT, 60_000, 250_000),
+    Gru4Rec: Demand(f"{_PACKAGE}.gru4rec", _WITHOUT, 150_000, 300_000),
 }
-"""states that save as much as loading the compiler and the machine code takes, and as making it takes"""
+"""states that save as much as loading the compiler and the machine code takes, and half of what making it takes, which
+is done once for a machine"""
 _PANEL = 32
 """columns of a matrix that lie together, by which widths must divide"""
 _SHORTEST, _LONGEST = 12, 192
