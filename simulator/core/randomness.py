@@ -122,17 +122,23 @@ class StepDraws:
 
     def __init__(self, draws: Draws, purpose: str):
         self._draws, self._purpose = draws, purpose
+        self._coming: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._foreseen = array("d")
         self._zero: list[int] = []  # of each device, where the draw of step 0 would be
 
     def foresee(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         """Devices [D] make first attempts at `counts` steps from `first` on, and at no others."""
+        self._coming = first, counts
+
+    def _draw(self, first: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         device, nth = ragged(counts)
         self._foreseen = array("d", self._draws.uniform(self._purpose, device, first[device] + nth, 0).tobytes())
-        self._zero = (np.cumsum(counts) - counts - first).tolist()
+        self._zero, self._coming = (np.cumsum(counts) - counts - first).tolist(), None
 
     def one(self, device: int, step: int, attempt: int) -> float:
         """The draw for these keys."""
+        if self._coming is not None:  # nobody has asked yet: compiled code draws by itself
+            self._draw(*self._coming)
         if attempt or not self._zero:
             return self._draws.uniform_one(self._purpose, device, step, attempt)
         return self._foreseen[self._zero[device] + step]

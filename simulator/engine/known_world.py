@@ -9,6 +9,7 @@ import math
 from array import array
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,17 +117,17 @@ class KnownWorld:
         self._fleet = c.Fleet(
             *_devices(c, prepared, lives),
             *_rules(c, lives, plan, prepared),
-            np.array(stream.t_s, dtype=np.float64),
-            np.array(lives.next_tie, dtype=np.int32),
-            np.array(() if plan.next_ask is None else plan.next_ask, dtype=np.int32),
-            np.array(() if plan.asks is None else plan.asks, dtype=np.bool_),
-            np.array(lives.joining, dtype=np.bool_),
-            np.array(() if plan.asks_joining is None else plan.asks_joining, dtype=np.bool_),
-            np.array(population.first_row, dtype=np.int64),
-            np.array(presence.offsets, dtype=np.int64),
-            np.array(presence.edges_s, dtype=np.float64),
-            tokens,
-            np.array(assigned, dtype=np.int64),
+            _own(stream.t_s, np.float64),
+            _own(lives.next_tie, np.int32),
+            _own(plan.next_ask, np.int32),
+            _own(plan.asks, np.bool_),
+            _own(lives.joining, np.bool_),
+            _own(plan.asks_joining, np.bool_),
+            _own(population.first_row, np.int64),
+            _own(presence.offsets, np.int64),
+            _own(presence.edges_s, np.float64),
+            _own(tokens, np.int64),
+            _own(assigned, np.int64),
             np.full(buckets, c.NOBODY),
             np.zeros(buckets, dtype=np.int64),
         )
@@ -237,14 +238,15 @@ class KnownWorld:
         c, told, node = self._code.c, self._told, self._node
         counts, came = told.C, told.came[: told.C[c.CAME]]
         self._service.have_come(came[:, :9], came[:, 9])
-        requests, outcomes = self._recorded(told.requests[: counts[c.RECORDED]])
+        requests = self._recorded(told.requests[: counts[c.RECORDED]])
+        outcomes = told.requests[: counts[c.RECORDED], c.RECORDED_OUTCOME].astype(np.int64)
         n = int(counts[c.INTERACTIONS])
         slates, runs = told.slates[: counts[c.RANKED]].copy(), told.runs[: counts[c.RUNS]]
         counts[[c.CAME, c.RECORDED, c.INTERACTIONS, c.RANKED, c.RUNS, c.SEEN]] = 0
         node.take_settled()
-        self._recorder.told(slates, runs, n, requests, outcomes)
+        self._recorder.told(slates, runs, n, requests, outcomes, c.OUTCOMES)
 
-    def _recorded(self, rows: Floats) -> tuple[Floats, list[str]]:
+    def _recorded(self, rows: Floats) -> Floats:
         """Requests that have ended [x 18] as `Recorder.request` has them, with what serving them cost."""
         c = self._code.c
         places = rows[:, c.MACHINE].astype(np.int64)
@@ -252,8 +254,12 @@ class KnownWorld:
         grams = self._service.grams(joules, rows[:, c.TICKET_STARTED_S], rows[:, c.TICKET_FINISHED_S])
         known = rows[:, : c.SHARE_S]
         costs = np.stack([gpu_seconds, usd, joules, grams, rows[:, c.FIRST_TOKEN_S]], axis=1)
-        outcomes = [c.OUTCOMES[number] for number in rows[:, c.RECORDED_OUTCOME].astype(np.int64).tolist()]
-        return np.concatenate([known, costs], axis=1), outcomes
+        return np.concatenate([known, costs], axis=1)
+
+
+def _own(values: Any, kind: type[np.generic]) -> NDArray[Any]:
+    """An array as compiled code takes it, which is not copied where it is one; none: without numbers."""
+    return np.require(() if values is None else values, kind, ["C", "W"])
 
 
 def _devices(c: ModuleType, prepared: Prepared, lives: Lives) -> tuple[Ints, Floats]:

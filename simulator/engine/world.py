@@ -146,7 +146,7 @@ def build_world(
     rules = rules_of(policy, scenario.fleet, scenario.srm, engine, ahead is not None, reacts)
     joining = decides_joining(policy, population) & policy.slate.asks
     flops = ranking_flops(policy, scenario.llm.list_length, scenario.workload.refills, prepared.trained, tuned)
-    points, times = decision_points(prepared, scorer, tuned), array("d", population.stream.t_s.tobytes())
+    points = decision_points(prepared, scorer, tuned)
     pushes = pushes_of(policy.request, prepared)
     asking = running_policy(policy.request, tuned, points, population, joining, rules.at_interaction, reacts)
     reactions: Reactions | AskedUsers | None = None
@@ -163,7 +163,7 @@ def build_world(
     known = None if in_steps else known_world(policy, cloud, prepared, service, recorder, lives, bool(pushes))
     if known is not None:
         return World(clock, [], requests, service, None, None, budget, scorer, recorder, log, held, pushes, known=known)
-    user = reactions or Replay()
+    user, times = reactions or Replay(), array("d", population.stream.t_s.tobytes())
     make = partial(
         Device,
         rules=rules,

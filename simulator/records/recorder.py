@@ -132,15 +132,21 @@ class Recorder:
         self._request_numbers.extend((*_numbers_of(record), *cost, t_first_token_s))
         self._outcome.append(self._outcomes.setdefault(record.outcome, len(self._outcomes)))
 
-    def told(self, slates: Floats, runs: Floats, n: int, requests: Floats, outcomes: list[str]) -> None:
+    def told(
+        self, slates: Floats, runs: Floats, n: int, requests: Floats, outcomes: Ints, names: Sequence[str]
+    ) -> None:
         """What compiled code tells at once: the runs of slates [x 6] and of interactions [x 8], `n` of these in all,
-        as `SlateTable.add` and `interacted` have them, and requests [x 18] with their outcomes."""
+        as `SlateTable.add` and `interacted` have them, and requests [x 18] with their outcomes, by
+        their places among `names`."""
         self.slates.add_runs(slates)
         self._interacted_rows.frombytes(runs.tobytes())
         self.interactions += n
         self._rows += n
         self._request_numbers.frombytes(requests.tobytes())
-        self._outcome.extend(self._outcomes.setdefault(outcome, len(self._outcomes)) for outcome in outcomes)
+        codes = np.zeros(len(names), dtype=np.int8)
+        for place in np.unique(outcomes).tolist():
+            codes[place] = self._outcomes.setdefault(names[place], len(self._outcomes))
+        self._outcome.frombytes(codes[outcomes].tobytes())
         if self._rows >= _ROWS_PER_PART:
             self.flush()
 
