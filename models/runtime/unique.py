@@ -29,8 +29,13 @@ def different(values: NDArray[np.integer[Any]]) -> tuple[Ints, NDArray[np.intege
     return np.flatnonzero(present) + low, places
 
 
-def different_pairs(first: Ints, second: Ints) -> tuple[Ints, NDArray[np.integer[Any]]]:
+def different_pairs(
+    first: NDArray[np.integer[Any]], second: NDArray[np.integer[Any]]
+) -> tuple[Ints, NDArray[np.integer[Any]]]:
     """The different pairs [2, N] of `first` [M] and `second` [M] (at least 0), in order, and the place of each [M]."""
     width = int(second.max(initial=0)) + 1
-    found, places = different(first * width + second)
+    keys = np.empty(len(first), dtype=np.int64)
+    for piece in pieces(len(keys)):
+        keys[piece] = first[piece].astype(np.int64) * width + second[piece]
+    found, places = different(keys)
     return np.stack([found // width, found % width]), places

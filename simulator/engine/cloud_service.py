@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -239,12 +240,15 @@ class LlmService(Service):
         self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
         came, issued_s = np.asarray(self._came), np.asarray(self._issued)  # not copied: they are of millions
+        names = [field.name for field in fields(Requests)]
+        each = came.reshape(-1, len(names))
+        came_s, device = each[:, names.index("arrival_s")], each[:, names.index("device")].astype(np.int64)
         replicas = self._replicas(draws, objective)
         served = [self._llm.model_dump(mode="json"), self._cloud.model_dump(mode="json")]
         args = (issued_s, horizon_s, scale, surge, replicas, draws, users, Rental(self._cloud, scale))
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
             ["provision", came, issued_s, horizon_s, scale, surge, *served],
-            lambda: _provisioned(Requests.of_rows(came), *args),
+            lambda: _provisioned(came_s, device, lambda rows: Requests.of_rows(each[rows]), *args),
         )
 
     def _replicas(self, draws: Draws, objective: ServiceObjective) -> Replicas:
@@ -317,11 +321,15 @@ class CpuService(Service):
     def provision(
         self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
-        none = np.zeros(len(self._came), dtype=np.int64)
-        requests = Requests.of(np.array(self._came), none, none, device=np.array(self._device, dtype=np.int64))
+        came_s, device = np.asarray(self._came), np.asarray(self._device, dtype=np.int64)
+
+        def like(rows: Ints) -> Requests:
+            none = np.zeros(len(rows), dtype=np.int64)
+            return Requests.of(came_s[rows], none, none, device=device[rows])
+
         cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
-        issued_s = np.array(self._issued)
-        return _provisioned(requests, issued_s, horizon_s, scale, surge, cores, draws, users)
+        issued_s = np.asarray(self._issued)
+        return _provisioned(came_s, device, like, issued_s, horizon_s, scale, surge, cores, draws, users)
 
     def provisioned(self, paid: Floats, horizon_s: float, scale: float) -> Cost:
         return cpu_cost(float(paid.sum()) * horizon_s, self._tariffs)
@@ -344,7 +352,9 @@ class CpuService(Service):
 
 
 def _provisioned(
-    requests: Requests,
+    came_s: Floats,
+    device: NDArray[np.integer[Any]],
+    like: Callable[[Ints], Requests],
     issued_s: Floats,
     horizon_s: float,
     scale: float,
@@ -354,7 +364,12 @@ def _provisioned(
     users: Resampling,
     rental: Rental | None = None,
 ) -> Provision:
-    """What requests [N] need that devices issued at `issued_s`: at 0 because the run begins."""
-    asked_s = np.where(issued_s > 0, requests.arrival_s, 0.0)
-    peak = Peak.of(asked_s, requests.device, horizon_s, users).times(surge)
-    return provision_fleet(requests, peak, scale, servers, draws, rental)
+    """What requests [N] need that came at `came_s` from devices which issued them at `issued_s`: at 0 because the run
+    begins. `like` makes some of them, since those of the peak are all that is served anew."""
+    asked_s = np.where(issued_s > 0, came_s, 0.0)
+    peak = Peak.of(asked_s, device, horizon_s, users).times(surge)
+    busiest = replace(peak, rows=np.arange(len(peak.rows)))
+    found = provision_fleet(like(peak.rows), busiest, scale, servers, draws, rental)
+    if found.served is None:
+        return found
+    return replace(found, served=replace(found.served, row=peak.rows[found.served.row]))

@@ -23,6 +23,7 @@ from fleetrec.models.runtime.ragged import ragged
 from fleetrec.simulator.ranking.lookahead import Scorer
 from fleetrec.simulator.ranking.slates import Queries
 from fleetrec.simulator.ranking.weight_versions import DeviceWeights
+from fleetrec.simulator.records.ordered_parts import ordered
 from fleetrec.simulator.records.schemas import INTERACTION_SCHEMA, NO_SLATE, REQUEST_SCHEMA, RequestRecord, ServingCost
 from fleetrec.simulator.records.slate_table import SlateTable
 
@@ -194,15 +195,10 @@ class Recorder:
     def finish(self) -> dict[str, pa.Table]:
         """The whole tables; where there is a folder they are written to it and the parts are removed."""
         self.flush()
-        tables = {}
-        for name, schema in (("interactions", INTERACTION_SCHEMA), ("requests", REQUEST_SCHEMA)):
-            parts = [pq.read_table(p) if isinstance(p, Path) else p for p in self._parts[name]]
-            table = pa.concat_tables(parts) if parts else schema.empty_table()
-            order = (
-                [("request", "ascending")] if name == "requests" else [("device", "ascending"), ("step", "ascending")]
-            )
-            tables[name] = table.sort_by(order)
-        return tables
+        return {
+            "interactions": ordered(self._parts["interactions"], INTERACTION_SCHEMA, ("device", "step")),
+            "requests": ordered(self._parts["requests"], REQUEST_SCHEMA, ("request",)),
+        }
 
     def remove_parts(self) -> None:
         """Drop the parts, once what they hold is safe elsewhere."""

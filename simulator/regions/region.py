@@ -4,6 +4,7 @@ import shutil
 from collections import deque
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from fleetrec.models.runtime.machine_memory import peak_rss_bytes
@@ -87,7 +88,7 @@ class Region:
             prepared.source.save()
         for name, frame in result.tables.items():
             self._write(name, pa.Table.from_pandas(frame, _SCHEMAS.get(name), preserve_index=False))
-        owners = prepared.population.owners[result.interactions["device"].to_numpy()]
+        owners = prepared.population.owners.astype(np.int32)[result.interactions["device"]]
         choices = {} if result.lives is None else {name: result.lives.choices[name] for name in OF_CHOICES}
         self._write(OWNERS, pa.table({"user": owners} | choices))
         if result.lives is not None:

@@ -232,7 +232,11 @@ def _represented(requests: pd.DataFrame, represents: int, provision: Provision, 
 
 def _answered_s(requests: pd.DataFrame, served: Served) -> Floats:
     """From asking to the list's landing [N]: the network's part is that of the requests which those served are like."""
-    at_the_door = requests[np.isfinite(requests["t_arrived_s"])].sort_values("t_arrived_s", kind="stable")
-    answered_s = at_the_door["t_delivered_s"] - at_the_door["t_issued_s"]
-    network_s = (answered_s - (at_the_door["t_finished_s"] - at_the_door["t_arrived_s"])).to_numpy()
-    return np.asarray(served.times.latency_s + network_s[served.row], dtype=np.float64)
+    arrived_s = requests["t_arrived_s"].to_numpy()
+    at_the_door = np.flatnonzero(np.isfinite(arrived_s))
+    like = at_the_door[np.argsort(arrived_s[at_the_door], kind="stable")][served.row]
+    delivered_s, issued_s, finished_s = (
+        requests[name].to_numpy()[like] for name in ("t_delivered_s", "t_issued_s", "t_finished_s")
+    )
+    network_s = (delivered_s - issued_s) - (finished_s - arrived_s[like])
+    return np.asarray(served.times.latency_s + network_s, dtype=np.float64)

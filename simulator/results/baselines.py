@@ -4,6 +4,8 @@ All of them see the history up to the interaction before, at no delay and no cos
 the training part. They are the same for every policy of a world, so they are kept as an artifact.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,12 +31,12 @@ def baseline_ranks(
     trained: TrainedModels,
     srm: Deployed,
     scores: SrmScores,
-    users: Ints,
-    steps: Ints,
+    users: NDArray[np.integer[Any]],
+    steps: NDArray[np.integer[Any]],
     length: int,
     exclude_seen: bool,
     progress: Progress,
-) -> dict[str, Ints]:
+) -> dict[str, NDArray[Any]]:
     """Rank [M] of the item of each (user, step) under every baseline; -1 absent, NOT_EVALUATED outside a sample.
 
     A user has had everything before `step`; a group of simultaneous interactions is taken one after the other.
@@ -58,7 +60,7 @@ def baseline_ranks(
                 np.save(temporary / f"{name}.npy", values.astype(np.int32), allow_pickle=False)
     else:
         ranks = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in (*BASELINES, "srm")}
-    return {name: values.astype(np.int64)[back] for name, values in ranks.items()}
+    return {name: values.astype(np.int32)[back] for name, values in ranks.items()}
 
 
 def _ranks(

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fleetrec.models.runtime.pieces import pieces
 from fleetrec.models.runtime.progress import Progress
 from fleetrec.simulator.core.costs import carbon_signal, device_cost, network_cost
 from fleetrec.simulator.core.money import told_in
@@ -44,8 +45,6 @@ from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.scenario.inputs import SlateInputs
 from fleetrec.simulator.workload.arrivals import gap_summary, gaps_of
 
-Ints = NDArray[np.int64]
-
 
 def collect(
     scenario: sections.Scenario,
@@ -67,11 +66,11 @@ def collect(
     requests["usd_network"] = _traffic_usd(requests, scenario.tariffs)
     installed = install_bytes(scenario.policy.slate, scenario.srm.item_table, prepared.srm)
     devices = _devices(installed * (horizon_s / scenario.fleet.install_life), prepared, world, requests)
-    users = population.users[interactions["device"].to_numpy()]
-    steps = interactions["step"].to_numpy().astype(np.int64)
-    ranks = interactions["rank"].to_numpy().astype(np.int64)
+    users, owners = (of.astype(np.int32)[interactions["device"]] for of in (population.users, population.owners))
+    steps, ranks = interactions["step"].to_numpy(), interactions["rank"].to_numpy()
     ks = scenario.metrics.k
-    prepared.scores.ready(users, steps - 1)  # of histories that have grown, also the states that no slate was made of
+    if world.reactions is not None:  # of histories that have grown, also the states that no slate was made of
+        prepared.scores.ready(users.astype(np.int64), steps.astype(np.int64) - 1)
     base = baseline_ranks(
         trained,
         prepared.srm,
@@ -86,11 +85,8 @@ def collect(
     lives = None if chosen is None else lives_of(chosen, prepared, interactions)
     known = population.fleet.class_names, popularity_of_items(trained.training), trained.split.log.user_ids
     told = None if lives is None else lives.told(*known)
-    judged = np.ones(len(ranks), dtype=bool) if lives is None else lives.alone
-    ours, own = (
-        population.owners[interactions["device"].to_numpy()[judged]],
-        {name: values[judged] for name, values in base.items()},
-    )
+    judged = slice(None) if lives is None else lives.alone
+    ours, own = owners[judged], {name: values[judged] for name, values in base.items()}
     baselines = {name: parts.baseline_section(values, ours, ks) for name, values in own.items()}
     accuracy = parts.accuracy_section(ranks[judged], ours, ks)
     gain = parts.gain_section(ranks[judged], own, ours, ks)
@@ -145,7 +141,7 @@ def collect(
         "devices": population.n_devices,
         "interactions": len(interactions),
         "accuracy": accuracy,
-        "accuracy_by": _accuracy_by(prepared, interactions[judged], users[judged], steps[judged], ranks[judged], ks),
+        "accuracy_by": _accuracy_by(prepared, interactions, judged, users, ks),
         "baselines": baselines,
         "gain_over": gain,
         "freshness": parts.freshness_section(interactions),
@@ -181,8 +177,8 @@ def collect(
         said = parts.headline(scenario.policy, summary) if lives is None else engagement_headline(summary)
     summary["headline"] = said
     alone = interactions[["device", "step"]].assign(**{name: held.astype(np.int32) for name, held in base.items()})
-    items, owners = _ids(prepared)
-    tables = (interactions, requests, devices, items, owners, service.timeline(), updates, provisioned.draws, alone)
+    items, ids = _ids(prepared)
+    tables = (interactions, requests, devices, items, ids, service.timeline(), updates, provisioned.draws, alone)
     named = dict(zip(TABLES, map(telling_units, tables), strict=True))
     if chosen is not None:
         named["opportunities"] = telling_units(chosen)
@@ -251,30 +247,40 @@ def _devices(share: float, prepared: Prepared, world: World, requests: pd.DataFr
 
 
 def _accuracy_by(
-    prepared: Prepared, interactions: pd.DataFrame, users: Ints, steps: Ints, ranks: Ints, ks: tuple[int, ...]
+    prepared: Prepared,
+    interactions: pd.DataFrame,
+    judged: slice | NDArray[np.bool_],
+    users: NDArray[np.int32],
+    ks: tuple[int, ...],
 ) -> dict[str, Any]:
+    """By groups of the interactions that are `judged` [M], of these `users` [M]."""
     trained, population = prepared.trained, prepared.population
     fleet, stream = population.fleet, population.stream
-    device = interactions["device"].to_numpy()
-    row = stream.device_offsets[device] + steps - trained.split.history[users]
-    gap_s = np.where(steps > trained.split.history[users], stream.t_s[row] - stream.t_s[np.maximum(row - 1, 0)], np.inf)
-    items = interactions["item"].to_numpy().astype(np.int64)
+    device, step, item, ranks = (interactions[name].to_numpy()[judged] for name in ("device", "step", "item", "rank"))
+    users = users[judged]
     trained_items = trained.training.items[trained.training.events_before(trained.training.valid_end)]
-    counts = np.bincount(trained_items, minlength=trained.histories.n_items)
-    first_seen = trained.histories.first_position(users, items[:, None])[:, 0]
-    targets = parts.target_groups(items, counts, first_seen, steps)
+    kinds = parts.kinds_of_items(np.bincount(trained_items, minlength=trained.histories.n_items))
+    gaps, targets = (np.empty(len(device), dtype=np.int8) for _ in range(2))
+    for piece in pieces(len(device)):
+        whose, steps, items = users[piece].astype(np.int64), step[piece].astype(np.int64), item[piece].astype(np.int64)
+        begins = trained.split.history[whose]
+        row = stream.device_offsets[device[piece]] + steps - begins
+        gap_s = np.where(steps > begins, stream.t_s[row] - stream.t_s[np.maximum(row - 1, 0)], np.inf)
+        gaps[piece] = parts.gap_groups(gap_s)
+        first_seen = trained.histories.first_position(whose, items[:, None])[:, 0]
+        targets[piece] = parts.target_groups(items, kinds, first_seen, steps)
     return {
-        "gap": parts.by_group(ranks, parts.gap_groups(gap_s), parts.GAPS, ks),
+        "gap": parts.by_group(ranks, gaps, parts.GAPS, ks),
         "target": parts.by_group(ranks, targets, parts.TARGETS, ks),
-        "class": parts.by_group(ranks, fleet.class_index[device], fleet.class_names, ks),
+        "class": parts.by_group(ranks, fleet.class_index.astype(np.int16)[device], fleet.class_names, ks),
     }
 
 
 def pace(gaps_s: NDArray[np.float64], requests: pd.DataFrame) -> dict[str, Any]:
     """How fast users go on against how fast answers come: it decides what can be learnt from a run about latency."""
     gaps = gap_summary(gaps_s)
-    done = requests[requests["outcome"] == "completed"]
-    response_s = float((done["t_delivered_s"] - done["t_issued_s"]).median()) if len(done) else math.nan
+    responses_s = parts.response_times_s(requests)
+    response_s = float(pd.Series(responses_s).median()) if len(responses_s) else math.nan
     median_s = gaps["median_gap_s"]
     ratio = median_s / response_s if median_s is not None and response_s > 0 else math.nan
     return {**gaps, "median_response_s": response_s, "gap_to_response": ratio}

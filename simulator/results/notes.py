@@ -38,13 +38,18 @@ def quality_of(slate: sections.Slate, llm: sections.Llm, srm: str) -> str:
 
 
 def list_answers(
-    slate: sections.Slate, candidates: sections.Candidates, prepared: Prepared, interactions: pd.DataFrame, users: Ints
+    slate: sections.Slate,
+    candidates: sections.Candidates,
+    prepared: Prepared,
+    interactions: pd.DataFrame,
+    users: NDArray[np.integer[Any]],
 ) -> dict[str, float] | None:
     """How the titles of the lists on screen were grounded; None where nobody wrote titles."""
     if prepared.source is None or candidates.title_prompt() is None or slate.by_cloud_srm:
         return None
-    as_of = interactions["as_of"].to_numpy().astype(np.int64)
-    return answer_figures(prepared.source, users[as_of >= 0], as_of[as_of >= 0])
+    as_of = interactions["as_of"].to_numpy()
+    listed = np.flatnonzero(as_of >= 0)
+    return answer_figures(prepared.source, users[listed].astype(np.int64), as_of[listed].astype(np.int64))
 
 
 def missing_note(candidates: sections.Candidates, load: dict[str, Any], reacts: bool) -> list[Note]:

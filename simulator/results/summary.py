@@ -75,9 +75,9 @@ def gap_groups(gaps_s: NDArray[np.float64]) -> Ints:
     return np.searchsorted([0.0, 60.0, 3600.0], gaps_s)
 
 
-def target_groups(items: Ints, trained_counts: Ints, first_seen: Ints, steps: Ints) -> Ints:
-    """What kind of item was the next one, as numbers of TARGETS: repeat, new (not in the training part), or head,
-    middle, tail.
+def kinds_of_items(trained_counts: Ints) -> Ints:
+    """Which of TARGETS each item [I] is where it is no repeat, from its events in the training part: new (none), or
+    head, middle, tail.
 
     Head are the most popular items that draw half of the training events, tail those that draw the last fifth.
     """
@@ -87,7 +87,12 @@ def target_groups(items: Ints, trained_counts: Ints, first_seen: Ints, steps: In
     kind[order[before < 0.5]] = TARGETS.index("head")
     kind[order[before >= 0.8]] = TARGETS.index("tail")
     kind[trained_counts == 0] = TARGETS.index("new")
-    return np.where(first_seen < steps, TARGETS.index("repeat"), kind[items])
+    return kind
+
+
+def target_groups(items: Ints, kinds: Ints, first_seen: Ints, steps: Ints) -> Ints:
+    """What kind of item was the next one, as numbers of TARGETS: a repeat, or of its kind (`kinds_of_items`)."""
+    return np.where(first_seen < steps, TARGETS.index("repeat"), kinds[items])
 
 
 def request_section(requests: pd.DataFrame, interactions: int) -> dict[str, Any]:
@@ -156,12 +161,18 @@ def request_notes(requests: pd.DataFrame, joined_s: NDArray[np.float64]) -> list
 
 def latency_section(interactions: pd.DataFrame | Columns, requests: pd.DataFrame) -> dict[str, Any]:
     """Percentiles of what users and requests waited for, in seconds."""
-    done = requests[requests["outcome"] == "completed"]
     return {
         "slate": percentiles(interactions["slate_latency_s"]),
-        "request": percentiles(done["t_delivered_s"] - done["t_issued_s"]),
-        "queue": percentiles(requests["t_started_s"] - requests["t_arrived_s"]),
+        "request": percentiles(response_times_s(requests)),
+        "queue": percentiles(requests["t_started_s"].to_numpy() - requests["t_arrived_s"].to_numpy()),
     }
+
+
+def response_times_s(requests: pd.DataFrame) -> NDArray[np.float64]:
+    """From asking to the list's landing, of the requests that were completed."""
+    done = np.flatnonzero(requests["outcome"] == "completed")
+    delivered_s, issued_s = (requests[name].to_numpy()[done] for name in ("t_delivered_s", "t_issued_s"))
+    return np.asarray(delivered_s - issued_s, dtype=np.float64)
 
 
 def headline_metric(ks: tuple[int, ...]) -> str:

@@ -7,11 +7,14 @@ by resampling users and taken off. See docs/how-to/provisioning.md.
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from fleetrec.models.runtime.pieces import counts_by
+from fleetrec.models.runtime.unique import different_pairs
 from fleetrec.simulator.core.resampling import Resampling
 
 PEAK_S = 1800.0
@@ -55,7 +58,7 @@ class Peak:
         )
 
     @classmethod
-    def of(cls, asked_s: Floats, device: Ints, span_s: float, users: Resampling) -> "Peak":
+    def of(cls, asked_s: Floats, device: NDArray[np.integer[Any]], span_s: float, users: Resampling) -> "Peak":
         """From requests [N], over `span_s` from time 0; `users` are those of the devices.
 
         Requests of time 0 are made by devices because the run begins: no fleet joins at one moment. They do not count;
@@ -70,7 +73,8 @@ class Peak:
         bins, bin_s = _bins(span_s)
         place = np.minimum((asked_s[rows] / bin_s).astype(np.int64), bins - 1)
         shape = users.weights.shape[1], bins
-        by_cluster = csr_array((np.ones(len(rows)), (users.cluster[device[rows]], place)), shape)
+        cells, which = different_pairs(users.cluster[device[rows]], place)
+        by_cluster = csr_array((counts_by(which, cells.shape[1]).astype(np.float64), tuple(cells)), shape)
         weights = users.weights.astype(np.float64)
         taken = weights @ np.bincount(users.cluster, minlength=shape[0])
         drawn = np.asarray((by_cluster.T @ weights.T).T) * (fleet / taken)[:, None]

@@ -33,9 +33,9 @@ def hangs_on(
 ) -> list[dict[str, Any]]:
     """The rows that apply to a run with these `interactions`, whose `slates`, `made_of` what its policy says, are
     those of before the stream. `served_as`: whose cost the LLM has; `alone` [M]: ranks under the SRM alone."""
-    device = interactions["device"].to_numpy()
-    users, owners = prepared.population.users[device], prepared.population.owners[device]
-    steps, as_of, ranks = (interactions[name].to_numpy().astype(np.int64) for name in ("step", "as_of", "rank"))
+    population, device = prepared.population, interactions["device"].to_numpy()
+    users, owners = (of.astype(np.int32)[device] for of in (population.users, population.owners))
+    steps, as_of, ranks = (interactions[name].to_numpy() for name in ("step", "as_of", "rank"))
     shown = Shown(users, owners, steps, as_of, ranks, alone)
     rows: list[Note | None] = []
     lists, inputs = prepared.source is not None and made_of.slate.uses_llm, prepared.inputs

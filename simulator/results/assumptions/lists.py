@@ -47,13 +47,16 @@ def lists_by_age(
             return []
         # Lists that take seconds or money are not asked for here: these are of the screens, whatever the cache holds.
         listed = shown.as_of >= 0
-        had = shown.users[listed], shown.as_of[listed]
+        had = shown.users[listed].astype(np.int64), shown.as_of[listed].astype(np.int64)
     judged = np.flatnonzero(shown.alone != NOT_EVALUATED)
-    found, ages = sample(shown.users[judged], shown.steps[judged], prepared.first, had)
+    if len(judged) == len(shown.users):
+        found, ages = sample(shown.users, shown.steps, prepared.first, had)
+    else:
+        found, ages = sample(shown.users[judged], shown.steps[judged], prepared.first, had)
     if not ages:
         return []
-    rows = judged[found]
-    users, owners, steps = shown.users[rows], shown.owners[rows], shown.steps[rows]
+    judging = shown.take(judged[found])
+    users, owners, steps = judging.users, judging.owners, judging.steps
     in_its_order = replace(made_of, slate=sections.Slate.family.default(), fusion=LlmOnly())
     llm_only = list_slates(in_its_order, trained, prepared.scores, prepared.source)
 
@@ -65,10 +68,10 @@ def lists_by_age(
         )
 
     as_shown, llm = rewards(made_of, slates), rewards(in_its_order, llm_only)
-    alone = _rewards(shown.alone[rows])
+    alone = _rewards(judging.alone)
     curves = {"ages": list(ages), "as_shown": _means(as_shown), "llm_order": _means(llm)}
-    values = curves | {"srm_alone": float(alone.mean()), "interactions": len(rows), "users": len(np.unique(owners))}
-    this_run = float(_rewards(shown.ranks[rows]).mean())
+    values = curves | {"srm_alone": float(alone.mean()), "interactions": len(users), "users": len(np.unique(owners))}
+    this_run = float(_rewards(judging.ranks).mean())
     which = prepared.inputs.lists.candidates.described(served_as)
     quality = _llm_quality(which, curve_of_lists(prepared), as_shown[0], llm[0], alone, owners, this_run)
     return [quality, _list_age(prepared.inputs.training.log, values)]
@@ -148,7 +151,8 @@ def shrinking(
     rows = np.sort(listed[Draws(0).permutation(len(listed), "shrinking lists")[:_MOST_SLATES]])
     if not len(rows):
         return None
-    users, steps, as_of = shown.users[rows], shown.steps[rows], shown.as_of[rows]
+    taken = shown.take(rows)
+    users, steps, as_of = taken.users, taken.steps, taken.as_of
     histories = prepared.trained.histories
     assert prepared.source is not None
     items = prepared.source.lists(users, as_of).items.astype(np.int64)
@@ -158,7 +162,7 @@ def shrinking(
     short = float(((valid & ~gone).sum(axis=1) < _SCREEN).mean())
     queries = Queries(users, steps - 1, as_of, histories.item_at(users, steps), steps - 1, np.zeros_like(users))
     kept, refilled = (_rewards(slates.ranks(one, len(rows))) for one in _targets(prepared, slates, queries))
-    gain, half = clustered_mean(refilled - kept, shown.owners[rows])
+    gain, half = clustered_mean(refilled - kept, taken.owners)
     values = {
         "share_gone": share,
         "share_with_fewer_than_10_left": short,

@@ -21,7 +21,7 @@ def test_targets_are_repeat_new_head_middle_or_tail() -> None:
     counts = np.array([50, 30, 15, 5, 0])  # shares .5 .3 .15 .05: item 0 draws half, items 2 and 3 the last fifth
     items = np.array([0, 1, 2, 3, 4, 0])
     first_seen = np.array([7, 7, 7, 7, 7, 2])
-    groups = parts.target_groups(items, counts, first_seen, np.full(6, 7))
+    groups = parts.target_groups(items, parts.kinds_of_items(counts), first_seen, np.full(6, 7))
     assert [parts.TARGETS[group] for group in groups] == ["head", "middle", "tail", "tail", "new", "repeat"]
 
 
