@@ -11,10 +11,13 @@ from fleetrec.simulator.records.column_units import with_units
 from fleetrec.simulator.records.run_manifest import with_run
 
 
-def write_table(table: pa.Table | pd.DataFrame, path: Path, run: str | None = None) -> None:
+def write_table(
+    table: pa.Table | pd.DataFrame, path: Path, run: str | None = None, use_dictionary: bool | list[str] = True
+) -> None:
     """Write `table` to `path`, whole or not at all, with the id of its run, its columns' units and nothing of pandas in
-    its metadata."""
+    its metadata. `use_dictionary`: the columns of which values that come again are written once, all where it is True;
+    to look for those takes half of the time."""
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False)
     with atomic_path(path) as temporary:
-        pq.write_table(with_units(with_run(table, run)), temporary)
+        pq.write_table(with_units(with_run(table, run)), temporary, use_dictionary=use_dictionary)

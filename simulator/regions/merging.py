@@ -1,10 +1,14 @@
-"""The regions' records as one run's: read and written a row group at a time, never all at once.
+"""The regions' records as one run's: read and written a row group at a time, never all at once, and several tables
+beside each other.
 
 Devices are numbered region after region, so the order by device and step is that of the regions. Numbers of devices
 and requests, which each region begins at 0, go on from those of the regions before.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fleetrec.models.runtime.cores import available_cores
 from fleetrec.simulator.preparation.training import TrainedModels
 from fleetrec.simulator.records.column_units import telling_units, with_units
 from fleetrec.simulator.records.run_manifest import with_run
@@ -70,16 +75,20 @@ def merge_tables(
     first_device = device_bounds(regions, fleet.devices)[:-1]
     issued = [pq.read_metadata(part / "requests.parquet").num_rows for part in parts]
     first_request = np.concatenate([[0], np.cumsum(issued)])[:-1].tolist()
-    for name in _BY_ROW:
-        if name == OPPORTUNITIES and not (parts[0] / f"{name}.parquet").is_file():
-            continue
-        with folder.file(f"{name}.parquet") as path, _Writer(path, folder.run) as writer:
-            for number, part in enumerate(parts):
-                region = regions[number].name if name in _WITH_REGION else None
-                with pq.ParquetFile(part / f"{name}.parquet") as file:
-                    for group in range(file.num_row_groups):
-                        rows = file.read_row_group(group)
-                        writer.write(_numbered(rows, first_device[number], first_request[number], region))
+    names = [one.name for one in regions]
+
+    def merge(table: str, path: Path) -> None:
+        named = names if table in _WITH_REGION else [None] * len(parts)
+        each = zip(parts, first_device, first_request, named, strict=True)
+        with _Writer(path, folder.run) as writer:
+            for rows in _one_ahead(_numbered_rows(part / f"{table}.parquet", *of) for part, *of in each):
+                writer.write(rows)
+
+    there = [name for name in _BY_ROW if (parts[0] / f"{name}.parquet").is_file()]
+    with ExitStack() as files:
+        paths = [files.enter_context(folder.file(f"{name}.parquet")) for name in there]
+        with ThreadPoolExecutor(available_cores()) as threads:
+            list(threads.map(merge, there, paths))
     folder.write_table("items", pd.read_parquet(parts[0] / "items.parquet"))
     folder.write_table("updates", _updates(parts, first_device))
     loads = [pd.read_parquet(part / "cloud.parquet") for part in parts]
@@ -127,6 +136,23 @@ class _Writer:
         if self._file is None:
             self._file = pq.ParquetWriter(self._path, rows.schema)
         self._file.write_table(rows)
+
+
+def _one_ahead(sources: Iterable[Iterator[pa.Table]]) -> Iterator[pa.Table]:
+    """What sources yield, one after the other; the next is made by a thread beside while one is looked at."""
+    rows = chain.from_iterable(sources)
+    with ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(next, rows, None)
+        while (found := coming.result()) is not None:
+            coming = beside.submit(next, rows, None)
+            yield found
+
+
+def _numbered_rows(path: Path, device: int, request: int, region: str | None) -> Iterator[pa.Table]:
+    """The rows of a region's table, a row group at a time (see `_numbered`)."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield _numbered(file.read_row_group(group), device, request, region)
 
 
 def _numbered(rows: pa.Table, device: int, request: int, region: str | None) -> pa.Table:

@@ -99,4 +99,5 @@ class Region:
         return RegionState(summary=result.summary, notes=result.notes, up_s=up_s, peak_rss_bytes=peak_rss_bytes())
 
     def _write(self, name: str, table: pa.Table) -> None:
-        write_table(table, self._folder / f"{name}.parquet")
+        texts = [field.name for field in table.schema if not pa.types.is_primitive(field.type)]
+        write_table(table, self._folder / f"{name}.parquet", use_dictionary=texts)
