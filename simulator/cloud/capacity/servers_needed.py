@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.models.runtime.ahead import Ahead
+from fleetrec.models.runtime.ahead import Ahead, begun
 from fleetrec.simulator.cloud.capacity.brackets import Bracket
 from fleetrec.simulator.cloud.capacity.clones import Clones
 from fleetrec.simulator.cloud.capacity.peak import PEAK_S, Peak
@@ -141,9 +141,10 @@ class Capacity:
         simulated = min(servers, self.servers.group)
         share = rate * simulated / servers
         requests, rows = self.stream(min(max(math.ceil(share * PEAK_S), FEWEST), self.servers.most), share)
-        wait_s, times, utilization = self.servers.serve(requests, simulated)
+        serving = begun(lambda: self.servers.serve(requests, simulated), self.servers.side_by_side)
         counts = slice(0 if self.clones is None else len(rows) // 2, None)
         headroom = self.of(servers) / rate - 1.0
+        wait_s, times, utilization = serving()
         return Served(rows[counts], wait_s[counts], times.take(counts), utilization, headroom)
 
     def pace(self, servers: int, autoscale: Autoscale) -> float:
