@@ -16,7 +16,7 @@ from fleetrec.simulator.ranking.compiled.parts import Codes, Singles, attend, li
 
 @compiled
 def _layer(dim: int, layer: int) -> int:
-    """Where a layer's weights begin, in the order of `flat_weights`."""
+    """Where a layer's weights begin, as quick_states.py lays them out."""
     return (12 * dim * dim + 13 * dim) * layer
 
 
