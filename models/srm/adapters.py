@@ -223,7 +223,8 @@ def _for_each_tile(
         for tile in tiles[which::threads]:
             work(own, tile)
 
-    for_each(share, list(range(threads)))
+    with sdpa_kernel(SDPBackend.MATH):  # of all threads: one that entered and left by itself would leave it to others
+        for_each(share, list(range(threads)))
 
 
 def train_in_tiles(
@@ -275,7 +276,7 @@ def states_inside(form: AdapterForm, own: Parameters, windows: Tensor, keys: Int
         spread[rows] = places
         chosen = torch.from_numpy(spread)
         some = {name: tensor[chosen] for name, tensor in own.items()}
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        with torch.no_grad():
             out = vmap(lambda p, w: functional_call(form.module, p, (w,)))(some, windows[chosen])
         for place, row in zip(places.tolist(), rows.tolist(), strict=True):
             states[place] = out[row, last[place]]

@@ -162,3 +162,15 @@ def test_an_adapter_of_a_module_that_is_not_there_names_those_that_are() -> None
         form_of("sasrec", {"kind": "module", "name": "blocks.7"})
     with pytest.raises(InputError, match="no sub-module 'embedding'"):
         form_of("sasrec", {"kind": "module", "name": "embedding"})
+
+
+def test_threads_leave_attention_as_they_found_it() -> None:
+    """Which attention PyTorch takes is a setting of the process: last bits of all that is computed later hang on it."""
+    form, devices, before = form_of("sasrec", {"kind": "bias"}), np.arange(4 * TILE), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for _ in range(5):
+            trained(form, examples(form, len(devices)), devices, False)
+            assert torch.backends.cuda.flash_sdp_enabled()
+    finally:
+        torch.set_num_threads(before)

@@ -23,7 +23,7 @@ N_ITEMS, USERS = 12, 40
 WALK = {"p5": 13, "item_lm": 21}
 BATCH = {"p5": 16, "item_lm": 8}
 """a T5 learns each next item by itself, so shorter walks and larger batches are enough for it"""
-SIZES: dict[str, Any] = {"dim": 16, "layers": 1, "heads": 2, "max_length": 8, "epochs": 12}
+SIZES: dict[str, Any] = {"dim": 16, "layers": 1, "heads": 2, "max_length": 8, "epochs": 16}
 IDS: NDArray[Any] = np.array([f"m{item:02d}" for item in range(N_ITEMS)], dtype=object)
 # A log that lost an item and whose ids sort the other way round: no code means what it meant.
 OTHERS = IDS[:0:-1]

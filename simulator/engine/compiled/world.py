@@ -62,7 +62,7 @@ def _room(f: Fleet, q: Requests, n: Node, told: Told, longest: int) -> bool:
         return False
     if not C[c.SPARE] and C[c.ROWS_USED] == len(q.R):
         sweep(q, n, told)
-        if C[c.SPARE] < len(q.R) // 4:
+        if C[c.SPARE] < max(len(q.R) // 4, 1):
             return False
     under_way = C[c.ROWS_USED] - C[c.SPARE]
     if C[c.RECORDED] + under_way + spread > len(told.requests) or C[c.CAME] == len(told.came):
