@@ -359,6 +359,15 @@ class RequestPolicy(Kind):
     extra_flops: ClassVar[float] = 0.0
     """FLOPs on the device at each interaction beyond ranking and score"""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A user's own `wants` is what runs, also where its class extends a built-in kind: that has worked out ahead
+        what its own `wants` would say, and sleeps by it."""
+        super().__init_subclass__(**options)
+        if cls.is_own() and "wants" in vars(cls):
+            for name in ("start", "next_ask"):
+                if getattr(cls, name).__module__.startswith("fleetrec."):
+                    setattr(cls, name, getattr(RequestPolicy, name))
+
     def wants(self, device: DeviceView) -> bool:
         """Whether the device asks for a new list now."""
         raise NotImplementedError

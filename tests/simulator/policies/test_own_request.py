@@ -58,6 +58,21 @@ def assert_same(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) ->
         pd.testing.assert_frame_equal(table, other[name])
 
 
+@pytest.mark.parametrize("built_in", ["random.RandomRequest", "every.EveryRequest", "always.AlwaysRequest"])
+def test_a_policy_that_extends_a_built_in_one_asks_by_its_own_rule(
+    built_in: str, tmp_path: Path, store: ArtifactStore
+) -> None:
+    """What the built-in kind tosses ahead of the run, or sleeps by, is for its own rule alone."""
+    module, _, extended = built_in.partition(".")
+    where = f"from fleetrec.simulator.policies.request.{module}"
+    source = STALE.replace("from fleetrec", where).replace("RequestPolicy", extended)
+    (tmp_path / "alone").mkdir()
+    own = records_of(named(tmp_path, source, "Stale"), store)
+    alone = records_of(named(tmp_path / "alone", STALE, "Stale"), store)
+    assert len(own["requests"]) > 100
+    assert_same(own, alone)
+
+
 @pytest.mark.parametrize("source", [STALE, PLAIN, ASLEEP], ids=["subclass", "plain", "asleep"])
 def test_an_own_policy_asks_when_the_built_in_one_with_its_rule_does(
     source: str, tmp_path: Path, store: ArtifactStore
