@@ -15,10 +15,10 @@ from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.benchmark.cases import Case
 from fleetrec.simulator.benchmark.engine_speed import BenchFleet, bench_scenario, naive_loop, step_by_step, timed
 from fleetrec.simulator.benchmark.record import Figures
-from fleetrec.simulator.core.machine_code import code_at_hand
-from fleetrec.simulator.engine.known_world import CODE, WITHOUT
+from fleetrec.simulator.engine import known_world
 from fleetrec.simulator.parallel.processes import processor_s
 from fleetrec.simulator.preparation.candidates.item_lm import ItemLm
+from fleetrec.simulator.ranking import one_pass, quick_states
 from fleetrec.simulator.regions.executors import LocalShards
 from fleetrec.simulator.scenario import sections
 from fleetrec.simulator.simulation import simulate
@@ -45,9 +45,10 @@ class Runner:
 
 
 def _in_one_piece(case: Case, folder: Path) -> Figures:
-    """What `bench` measures, of any case. Machine code of the world is made where this machine has none, and loaded,
-    before the clock is looked at, as libraries are."""
-    code_at_hand(CODE, WITHOUT, makes=True)
+    """What `bench` measures, of any case. Machine code is made where this machine has none, and loaded, before the clock
+    is looked at, as libraries are."""
+    for demand in (known_world.DEMAND, one_pass.DEMAND, *quick_states.DEMANDS.values()):
+        demand.make()
     users = min(case.devices, _MOST_USERS)
     what = case.srm, case.dim, case.ratio, case.list_length, users, case.engine, case.reacts
     scenario = bench_scenario(case.devices, *what)

@@ -108,6 +108,10 @@ class Demand:
             self._code = self._found()
         return None if switched_off() else self._code
 
+    def make(self) -> None:
+        """Have it made, where this machine has none, and loaded: what is timed then is its work alone."""
+        code_at_hand(self._name, self._without, makes=True)
+
     def _found(self) -> ModuleType | None:
         makes = self._asked >= self._pays_to_compile
         self._looks_from = math.inf if makes else self._pays_to_compile

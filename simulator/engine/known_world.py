@@ -31,8 +31,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 CODE = "fleetrec.simulator.engine.compiled.world"
-WITHOUT = "devices are lived without compiled code"
-DEMAND = Demand(CODE, WITHOUT, pays=30_000, pays_to_compile=1_000_000)
+DEMAND = Demand(CODE, "devices are lived without compiled code", pays=30_000, pays_to_compile=1_000_000)
 """in interactions"""
 ROWS = 4096
 """requests under way for which there is room at first"""
