@@ -45,8 +45,8 @@ class Runner:
 
 
 def _in_one_piece(case: Case, folder: Path) -> Figures:
-    """What `bench` measures, of any case. Machine code is made where this machine has none, and loaded, before the clock
-    is looked at, as libraries are."""
+    """What `bench` measures, of any case. Machine code is made where this machine has none, and loaded, before the
+    clock is looked at, as libraries are."""
     for demand in (known_world.DEMAND, one_pass.DEMAND, *quick_states.DEMANDS.values()):
         demand.make()
     users = min(case.devices, _MOST_USERS)
