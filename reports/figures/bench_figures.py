@@ -48,7 +48,7 @@ def _by_size(time: Axes, memory: Axes, sizes: list[Measured]) -> None:
     time.plot(devices, busy, "s--", color=style.ORANGE, label="processor, all cores")
     time.set_ylim(0.0, max(*wall, *busy) * 1.25)
     time.set_ylabel("microseconds")
-    time.legend(loc="lower left")
+    time.legend(loc="upper right")
     held = [found.figures.peak_rss_bytes / 1e9 for found in sizes]
     memory.plot(devices, held, "o-", color=style.GREEN)
     memory.set_yscale("log")
@@ -75,7 +75,7 @@ def _throughput(axes: Axes, measured: tuple[Measured, ...]) -> None:
 
 
 def _ratios(axes: Axes, measured: tuple[Measured, ...]) -> None:
-    axes.set_title("times as fast as naive (in brackets: time over floor)")
+    axes.set_title("times naive (time over floor)")
     values = [found.figures.times_naive or 0.0 for found in measured]
     texts = []
     for found in measured:
@@ -97,5 +97,5 @@ def _bars(axes: Axes, measured: tuple[Measured, ...], values: list[float], texts
     axes.invert_yaxis()
     axes.set_xlim(0.0, max([*values, 1e-9]) * 1.3)
     axes.grid(axis="y", visible=False)
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(3))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number_text(value)))
