@@ -23,7 +23,7 @@ def test_devices_and_interactions_take_no_more_than_is_reckoned_with(
     that these are never beside each other."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     taken = {}
-    for devices in (480, 1200):
+    for devices in (420, 840):
         scenario, store = scenario_of(fleet={"devices": devices}), ArtifactStore(tmp_path)
         prepare_tiny(scenario, store)
         gc.collect()
@@ -31,8 +31,8 @@ def test_devices_and_interactions_take_no_more_than_is_reckoned_with(
         run = simulate_tiny(scenario, store, tmp_path / str(devices))
         taken[devices] = tracemalloc.get_traced_memory()[1], len(run.interactions)
         tracemalloc.stop()
-    more = taken[1200][1] - taken[480][1]
-    assert taken[1200][0] - taken[480][0] <= 720 * DEVICE_BYTES + more * INTERACTION_BYTES
+    more = taken[840][1] - taken[420][1]
+    assert taken[840][0] - taken[420][0] <= 420 * DEVICE_BYTES + more * INTERACTION_BYTES
 
 
 def test_a_fleet_that_does_not_fit_is_refused_before_it_is_simulated(
