@@ -80,13 +80,18 @@ def _tell(n: Node, row: int, outcome: int, now: float) -> None:
 
 
 @compiled
+def passed(J: Ints, row: int) -> int:
+    """Tokens of a request that have passed through the weights of its replica, as `LlmTicket.bill` counts them."""
+    of_prompt = max(min(J[row, c.COMPUTED], J[row, c.PROMPT]) - J[row, c.CACHED], 0)
+    return int(of_prompt + J[row, c.WIDTH] * max(J[row, c.GENERATED] - 1, 0))
+
+
+@compiled
 def _settle(n: Node, row: int, outcome: int, now: float) -> None:
     """`LlmNode._settle`: what it used is known, and its client is told unless that has happened."""
     N, J, T = n.N, n.J, n.T
     place = N[SETTLED]
-    passed = max(min(J[row, c.COMPUTED], J[row, c.PROMPT]) - J[row, c.CACHED], 0)
-    n.settled[place, SHARE] = T[row, c.SHARE_S]
-    n.settled[place, PASSED] = passed + J[row, c.WIDTH] * max(J[row, c.GENERATED] - 1, 0)
+    n.settled[place, SHARE], n.settled[place, PASSED] = T[row, c.SHARE_S], passed(J, row)
     n.settled[place, PLACE], n.settled[place, ROW] = J[row, c.MACHINE], row
     N[SETTLED] += 1
     if not math.isnan(T[row, c.STARTED_S]):

@@ -7,7 +7,14 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 
-from fleetrec.simulator.cloud.compiled.serving import Load, fits, known_replicas, replica_rows
+from fleetrec.simulator.cloud.compiled.serving import (
+    Load,
+    drawn_joules,
+    fits,
+    known_replicas,
+    pools_at,
+    replica_rows,
+)
 from fleetrec.simulator.cloud.node.cluster import Pool
 from fleetrec.simulator.cloud.node.llm_node import LlmNode
 from fleetrec.simulator.cloud.replica.replica import Replica
@@ -42,9 +49,8 @@ class RunningNode:
         """`code` of the world; one of `replicas` for each of `pools`; `node` is told at the end."""
         self._code, self._pools, self._node = code, pools, node
         live, c = code.live, code.jobs
-        counts = [pool.replicas for pool in pools]
+        self._counts = counts = [pool.replicas for pool in pools]
         state, times, kinds = replica_rows(code.jobs, code.kind_row, replicas, counts)
-        self._pool_of = np.repeat(np.arange(len(pools)), counts)
         self._timeline = node.timeline_handed_over()
         of_node = np.zeros(live.N_NODE, dtype=np.int64)
         of_node[live.LIMIT], of_node[live.ABORT] = min(cloud.queue_limit, 2**62), cloud.abort_on_timeout
@@ -73,20 +79,11 @@ class RunningNode:
             settled=longer(n.settled, 65_536 + 4 * rows),
         )
 
-    def joules(self, places: Ints, share_s: Floats, passed: Floats) -> Floats:
-        """What requests drew that used `share_s` of their replicas' time (-1: of none), as `LlmTicket.bill` has it."""
-        joules = np.zeros(len(places))
-        pool_of = np.where(places >= 0, self._pool_of[places], -1)
-        for number, pool in enumerate(self._pools):
-            if pool.power is not None:
-                rows = np.flatnonzero((pool_of == number) & (share_s > 0))
-                joules[rows] = pool.power.drawn_joules(share_s[rows], passed[rows])
-        return joules
-
     def bills(self, places: Ints, share_s: Floats, passed: Floats) -> tuple[Floats, Floats, Floats]:
-        """GPU seconds, dollars and joules of the same requests."""
-        joules, gpu_seconds, usd = self.joules(places, share_s, passed), np.zeros(len(places)), np.zeros(len(places))
-        pool_of = np.where(places >= 0, self._pool_of[places], -1)
+        """GPU seconds, dollars and joules of requests that used `share_s` of the time of replicas at these places (-1:
+        at none) for so many tokens, as `LlmTicket.bill` has them."""
+        pool_of, gpu_seconds, usd = pools_at(self._counts, places), np.zeros(len(places)), np.zeros(len(places))
+        joules = drawn_joules(self._pools, pool_of, share_s, passed)
         for number, pool in enumerate(self._pools):
             rows = np.flatnonzero(pool_of == number)
             gpu_seconds[rows] = share_s[rows] * pool.gpus_per_replica
@@ -97,7 +94,8 @@ class RunningNode:
         """Requests that have left the node are on its account; what was told of them may be forgotten."""
         n, live = self.arrays, self._code.live
         rows = n.settled[: n.N[live.SETTLED]]
-        joules = self.joules(rows[:, live.PLACE].astype(np.int64), rows[:, live.SHARE], rows[:, live.PASSED])
+        pool_of = pools_at(self._counts, rows[:, live.PLACE].astype(np.int64))
+        joules = drawn_joules(self._pools, pool_of, rows[:, live.SHARE], rows[:, live.PASSED])
         self._node.busy_joules = float(np.cumsum(np.append(self._node.busy_joules, joules))[-1])  # one by one
         n.N[live.SETTLED] = 0
 

@@ -247,10 +247,19 @@ def _joules(c: ModuleType, pools: Sequence[Pool], counts: Sequence[int], jobs: I
     """Joules of each request, as `LlmTicket.bill` has them."""
     passed = np.maximum(np.minimum(jobs[:, c.COMPUTED], jobs[:, c.PROMPT]) - jobs[:, c.CACHED], 0)
     tokens = passed + jobs[:, c.WIDTH] * np.maximum(jobs[:, c.GENERATED] - 1, 0)
-    pool_of, share_s = np.repeat(np.arange(len(pools)), counts)[jobs[:, c.MACHINE]], job_times[:, c.SHARE_S]
-    joules = np.zeros(len(jobs))
+    return drawn_joules(pools, pools_at(counts, jobs[:, c.MACHINE]), job_times[:, c.SHARE_S], tokens.astype(np.float64))
+
+
+def pools_at(counts: Sequence[int], places: Ints) -> Ints:
+    """Numbers of the pools that replicas at these places are of, where each has so many; -1 where the place is -1."""
+    return np.where(places >= 0, np.repeat(np.arange(len(counts)), counts)[places], -1)
+
+
+def drawn_joules(pools: Sequence[Pool], pool_of: Ints, share_s: Floats, tokens: Floats) -> Floats:
+    """What requests [N] drew that used `share_s` of a replica's time of their pool (-1: of none) for so many tokens."""
+    joules = np.zeros(len(pool_of))
     for number, pool in enumerate(pools):
-        rows = np.flatnonzero((pool_of == number) & (share_s > 0) & (jobs[:, c.MACHINE] >= 0))
+        rows = np.flatnonzero((pool_of == number) & (share_s > 0))
         if pool.power is not None:
-            joules[rows] = pool.power.drawn_joules(share_s[rows], tokens[rows].astype(np.float64))
+            joules[rows] = pool.power.drawn_joules(share_s[rows], tokens[rows])
     return joules

@@ -10,10 +10,10 @@ from fleetrec.simulator.core.compiling import Floats, Ints
 NOBODY = -1
 
 # A device's integers `D`, as in device.py:
-ROW, END, STEP, AS_OF, SHOWN_SLATE, NEXT_SLATE, IN_FLIGHT, ATTEMPT, ASKED_STEP, AGAIN, AWAITED = range(11)
-ASKED, DECISIONS, RANKINGS = 11, 12, 13  # ASKED: the row of the request that was decided and is to be sent
-STORED, FOLLOWING, JOINED = 14, 15, 16  # newest list that the cloud has kept; the next that wakes in its bucket
-N_DEVICE = 17
+ROW, END, STEP, AS_OF, SHOWN_SLATE, NEXT_SLATE, IN_FLIGHT, ASKED_STEP, AGAIN, AWAITED = range(10)
+ASKED, DECISIONS, RANKINGS = 10, 11, 12  # ASKED: the row of the request that was decided and is to be sent
+STORED, FOLLOWING, JOINED = 13, 14, 15  # newest list that the cloud has kept; the next that wakes in its bucket
+N_DEVICE = 16
 # and its times and amounts `F`:
 LIST_TIME_S, NEXT_READY_S, SINCE_S, FIRST_READY_S, NEWEST_S, LAST_GAP_S, OTHER_J = range(7)
 REACHABLE_UNTIL_S, ONLINE_S, WAKES_S, TOKENS = 7, 8, 9, 10  # TOKENS: of its budget

@@ -153,9 +153,7 @@ def record(q: Requests, n: Node, told: Told, row: int) -> None:
     to[place, c.SHARE_S] = to[place, c.PASSED] = 0.0
     to[place, c.FIRST_TOKEN_S], to[place, c.MACHINE] = math.nan, NOBODY
     if R[row, c.HAS_TICKET]:
-        passed = max(min(J[row, jobs.COMPUTED], J[row, jobs.PROMPT]) - J[row, jobs.CACHED], 0)
-        to[place, c.SHARE_S] = T[row, jobs.SHARE_S]
-        to[place, c.PASSED] = passed + J[row, jobs.WIDTH] * max(J[row, jobs.GENERATED] - 1, 0)
+        to[place, c.SHARE_S], to[place, c.PASSED] = T[row, jobs.SHARE_S], live.passed(J, row)
         to[place, c.MACHINE] = J[row, jobs.MACHINE]
         to[place, c.TICKET_STARTED_S], to[place, c.TICKET_FINISHED_S] = T[row, jobs.STARTED_S], T[row, jobs.ENDED_S]
         if not math.isnan(T[row, jobs.STARTED_S]):

@@ -53,6 +53,13 @@ def _wake(f: Fleet, q: Requests, n: Node, told: Told, d: int, now: float) -> Non
 
 
 @inlined
+def _events_fit(n: Node, told: Told, more: int) -> bool:
+    """Whether there is room for so many events more, and for all that one event may bring about."""
+    under_way = told.C[c.ROWS_USED] - told.C[c.SPARE]
+    return bool(n.N[node.EVENTS] + more + 4 * under_way + len(n.S) + 64 <= len(n.times))
+
+
+@inlined
 def _room(f: Fleet, q: Requests, n: Node, told: Told, longest: int) -> bool:
     """Whether there is room for all that one event may tell and bring about. `longest`: rows of the longest stream."""
     C, spread = told.C, 2 * longest + 16
@@ -69,7 +76,7 @@ def _room(f: Fleet, q: Requests, n: Node, told: Told, longest: int) -> bool:
         return False
     if n.N[SETTLED] + under_way + 16 > len(n.settled) or n.N[live.LATE] + n.N[live.FRESH] + 1 > len(n.late):
         return False
-    return bool(n.N[node.EVENTS] + 4 * under_way + len(n.S) + 64 <= len(n.times))
+    return _events_fit(n, told, 0)
 
 
 @inlined
@@ -97,7 +104,7 @@ def _advance(f: Fleet, q: Requests, n: Node, told: Told, longest: int, until_s: 
             return THERE
         else:
             bucket = C[c.BUCKET]
-            if n.N[node.EVENTS] + f.waiting[bucket] + 4 * (C[c.ROWS_USED] - C[c.SPARE]) + len(n.S) + 64 > len(n.times):
+            if not _events_fit(n, told, f.waiting[bucket]):
                 return FULL
             C[c.BUCKET] += 1
             clock[c.NEAR_S] = math.inf if C[c.BUCKET] == len(f.heads) else C[c.BUCKET] * BUCKET_S
