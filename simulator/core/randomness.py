@@ -14,6 +14,7 @@ import numpy as np
 import scipy  # loads special where a normal is drawn: a log is read without
 from numpy.typing import ArrayLike, NDArray
 
+from fleetrec.models.runtime.pieces import pieces
 from fleetrec.models.runtime.ragged import ragged
 
 _MASK = (1 << 64) - 1
@@ -110,6 +111,18 @@ class Draws:
     def permutation(self, n: int, purpose: str, *keys: int) -> NDArray[np.int64]:
         """A permutation of 0 .. n - 1."""
         return _order(self.uniform(purpose, *keys, np.arange(n)))
+
+    def first_of(self, most: int, n: int, purpose: str, *keys: int) -> NDArray[np.int64]:
+        """The first `most` of a permutation, of which no more is in memory."""
+        rows, drawn = np.zeros(0, dtype=np.int64), np.zeros(0)
+        for piece in pieces(n if most else 0):
+            new = np.arange(piece.start, min(piece.stop, n))
+            values = self.uniform(purpose, *keys, new)
+            lower = slice(None) if len(rows) < most else values < drawn[-1]
+            rows, drawn = np.append(rows, new[lower]), np.append(drawn, values[lower])
+            order = np.argsort(drawn, kind="stable")[:most]
+            rows, drawn = rows[order], drawn[order]
+        return rows
 
     def generator(self, purpose: str, *keys: int) -> np.random.Generator:
         """A NumPy generator of its own for (purpose, keys), for draws that no formula above covers."""

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ import simpy
 from numpy.typing import NDArray
 
 from fleetrec.simulator.cloud.api.node import ApiNode
+from fleetrec.simulator.cloud.capacity.arrived import Arrived
 from fleetrec.simulator.cloud.capacity.objectives import ServiceObjective
 from fleetrec.simulator.cloud.capacity.peak import Peak
 from fleetrec.simulator.cloud.capacity.provisioning import Provision, left_out
@@ -165,8 +166,7 @@ class LlmService(Service):
         self._kind = kinds_of(llm, cloud, self._model)[0][1]
         self._pools = pools_of(llm, cloud, tariffs, self._model, timed)
         self.node = LlmNode(env, self._pools, cloud, prepared.draws, late_cost, prepared.population.fleet.class_index)
-        self._came = array("d")  # the columns of `Requests`, request after request
-        self._issued = array("d")  # when each was issued
+        self._arrived = Arrived()
         self._llm, self._cloud, self._tariffs = llm, cloud, tariffs
         self._memo = prepared.memo
         self._carbon = carbon_signal(tariffs)
@@ -191,17 +191,15 @@ class LlmService(Service):
             first, shared = asked.prefix_start, asked.prefix_tokens
             prefix = ((record.device, first), shared)
         priority = 1.0 if record.pushed else 0.0
-        came = (prompt, output, sequences, service_s, record.device, priority, first, shared)
-        self._came.extend((self.node.env.now, *came))
-        self._issued.append(record.t_issued_s)
+        counts = prompt, output, sequences, record.device
+        self._arrived.add(record.t_issued_s, self.node.env.now, counts, service_s, priority, first, shared)
         ticket = self.node.submit(prompt, output, sequences, service_s, deadline_s, record.device, priority, prefix)
         return Submitted(ticket, asked.as_of, prompt, output * sequences)
 
-    def have_come(self, rows: Floats, issued_s: Floats) -> None:
-        """Requests [N] that compiled code has served: the columns of `Requests` [N x 9], and when each was issued."""
+    def have_come(self, rows: Floats) -> None:
+        """Requests [N x 6] that compiled code has served: see `Arrived.add_plain`."""
         self.reader.read_any |= len(rows) > 0
-        self._came.frombytes(np.ascontiguousarray(rows).tobytes())
-        self._issued.frombytes(np.ascontiguousarray(issued_s).tobytes())
+        self._arrived.add_plain(rows)
 
     def grams(self, joules: Floats, started_s: Floats, finished_s: Floats) -> Floats:
         """Grams of CO2 of requests [N] that drew so much from start to finish, as `cost_of` has it."""
@@ -239,16 +237,13 @@ class LlmService(Service):
     def provision(
         self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
-        came, issued_s = np.asarray(self._came), np.asarray(self._issued)  # not copied: they are of millions
-        names = [field.name for field in fields(Requests)]
-        each = came.reshape(-1, len(names))
-        came_s, device = each[:, names.index("arrival_s")], each[:, names.index("device")].astype(np.int64)
-        replicas = self._replicas(draws, objective)
+        arrived, replicas = self._arrived, self._replicas(draws, objective)
         served = [self._llm.model_dump(mode="json"), self._cloud.model_dump(mode="json")]
-        args = (issued_s, horizon_s, scale, surge, replicas, draws, users, Rental(self._cloud, scale))
+        how = horizon_s, scale, surge
+        args = (*how, replicas, draws, users, Rental(self._cloud, scale))
         return self._memo.get(  # runs that differ in fusion alone, say, ask the same of the cloud
-            ["provision", came, issued_s, horizon_s, scale, surge, *served],
-            lambda: _provisioned(came_s, device, lambda rows: Requests.of_rows(each[rows]), *args),
+            ["provision", *arrived.columns, *how, *served],
+            lambda: _provisioned(arrived.arrival_s, arrived.device, arrived.take, arrived.issued_s, *args),
         )
 
     def _replicas(self, draws: Draws, objective: ServiceObjective) -> Replicas:
@@ -303,7 +298,7 @@ class CpuService(Service):
         self.node = CpuNode(env, cloud.cpu_cores, cloud.queue_limit, on_late_cost=late_cost)
         self._tariffs, self._flops = tariffs, flops
         self._came = array("d")  # when each request did
-        self._device = array("q")  # whose it is
+        self._device = array("i")  # whose it is
         self._issued = array("d")  # when it was issued
 
     def submit(self, record: RequestRecord, deadline_s: float) -> Submitted:
@@ -321,11 +316,11 @@ class CpuService(Service):
     def provision(
         self, horizon_s: float, scale: float, surge: float, objective: ServiceObjective, draws: Draws, users: Resampling
     ) -> Provision:
-        came_s, device = np.asarray(self._came), np.asarray(self._device, dtype=np.int64)
+        came_s, device = np.asarray(self._came), np.asarray(self._device)
 
         def like(rows: Ints) -> Requests:
             none = np.zeros(len(rows), dtype=np.int64)
-            return Requests.of(came_s[rows], none, none, device=device[rows])
+            return Requests.of(came_s[rows], none, none, device=device[rows].astype(np.int64))
 
         cores = Cores(self._flops / self.node.core_flops_per_s + self.node.overhead_s, objective)
         issued_s = np.asarray(self._issued)

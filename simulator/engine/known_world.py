@@ -146,6 +146,7 @@ class KnownWorld:
         )
         self._make_room(ROWS)
         recorder.slates.in_use = lambda: self._fleet.D[:, [c.SHOWN_SLATE, c.NEXT_SLATE]].ravel()
+        self._ended: tuple[Ints, Floats] | None = None
 
     # ------------------------------------------------------------------------------------------ as it goes on
 
@@ -158,7 +159,7 @@ class KnownWorld:
         self._go(self._code.ADVANCE, until_s)
 
     def end(self, end_s: float) -> None:
-        """What devices have not told yet is told, what is open is closed."""
+        """What devices have not told yet is told, what is open is closed. What they used is all that is kept."""
         c, jobs = self._code.c, self._code.jobs
         self._go(self._code.FINISH, end_s)
         self._hand_over()
@@ -171,18 +172,25 @@ class KnownWorld:
         self._go(self._code.CLOSE, end_s, in_order=in_order, under_way=under_way)
         self._hand_over()
         self._node.tell()
+        self._ended, in_use = (self.decisions, self.joules), self._recorder.slates.in_use()
+        self._recorder.slates.in_use = lambda: in_use
+        del self._fleet, self._requests, self._told, self._node  # they are as large as what has been recorded
 
     # ------------------------------------------------------------------------------------------ what it tells
 
     @property
     def decisions(self) -> Ints:
         """Decisions [D] of each device."""
+        if self._ended is not None:
+            return self._ended[0]
         decisions: Ints = self._fleet.D[:, self._code.c.DECISIONS].copy()
         return decisions
 
     @property
     def joules(self) -> Floats:
         """What the rankings and the radio of each device [D] have used."""
+        if self._ended is not None:
+            return self._ended[1]
         c, fleet = self._code.c, self._fleet
         joules: Floats = fleet.D[:, c.RANKINGS] * fleet.F[:, c.COMPUTE_J] + fleet.F[:, c.OTHER_J]
         return joules
@@ -236,7 +244,7 @@ class KnownWorld:
         """What is told goes to those who record it."""
         c, told, node = self._code.c, self._told, self._node
         counts, came = told.C, told.came[: told.C[c.CAME]]
-        self._service.have_come(came[:, :9], came[:, 9])
+        self._service.have_come(came)
         requests = self._recorded(told.requests[: counts[c.RECORDED]])
         outcomes = told.requests[: counts[c.RECORDED], c.RECORDED_OUTCOME].astype(np.int64)
         n = int(counts[c.INTERACTIONS])

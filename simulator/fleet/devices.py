@@ -73,7 +73,7 @@ def build_fleet(section: sections.Fleet, n_users: int, draws: Draws) -> FleetTab
 def _users_of_devices(n_devices: int, n_users: int, draws: Draws) -> NDArray[np.int64]:
     """Up to n_users devices: a keyed sample in user order. More: every user once, then clones, evenly spread."""
     if n_devices <= n_users:
-        return np.sort(draws.permutation(n_users, "fleet.users")[:n_devices])
+        return np.sort(draws.first_of(n_devices, n_users, "fleet.users"))
     whole, rest = divmod(n_devices, n_users)
     everyone = np.tile(np.arange(n_users), whole)
-    return np.concatenate([everyone, np.sort(draws.permutation(n_users, "fleet.clones", whole)[:rest])])
+    return np.concatenate([everyone, np.sort(draws.first_of(rest, n_users, "fleet.clones", whole))])

@@ -7,7 +7,9 @@ step, attempt), never by what was sent before, so two policies at one seed meet 
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,12 +109,6 @@ class Network:
         self._outage_length_s = per_device("outage_length_s")
         self._draws = draws
         self._ups, self._downs = StepDraws(draws, "link.up"), StepDraws(draws, "link.down")
-        self._up_s_per_byte: list[float] = (8 / self.up_bps).tolist()
-        self._down_s_per_byte: list[float] = (8 / self.down_bps).tolist()
-        self._one_way_s: list[float] = (self.rtt_s / 2).tolist()
-        self._jitter: list[float] = self.jitter.tolist()
-        self._kept: list[float] = (1 - self.loss).tolist()
-        self._radio_power_w: list[float] = self.radio_power_w.tolist()
         self._traces = self._device_traces(links, fleet)
 
     def _device_traces(self, links: list[sections.Link], fleet: FleetTable) -> dict[int, _DeviceTrace]:
@@ -164,21 +160,51 @@ class Network:
         draws = [self._draws.uniform(purpose, devices, steps, attempts) for purpose in ("link.up", "link.down")]
         return np.asarray(np.maximum(*draws) >= 1 - self.loss[devices])
 
+    # What is asked of one device at a time, as lists, which are quicker than arrays: made for those who ask.
+
+    @cached_property
+    def _up_s_per_byte(self) -> list[float]:
+        return _listed(8 / self.up_bps)
+
+    @cached_property
+    def _down_s_per_byte(self) -> list[float]:
+        return _listed(8 / self.down_bps)
+
+    @cached_property
+    def _one_way_s(self) -> list[float]:
+        return _listed(self.rtt_s / 2)
+
+    @cached_property
+    def _jitters(self) -> list[float]:
+        return _listed(self.jitter)
+
+    @cached_property
+    def _kept(self) -> list[float]:
+        return _listed(1 - self.loss)
+
+    @cached_property
+    def _radio_w(self) -> list[float]:
+        return _listed(self.radio_power_w)
+
     def _latency(self, device: int, draw: float) -> float | None:
         """Half a round trip with the jitter of a message; None: lost. One uniform decides both: below `kept`, over
         `kept`, it is uniform again."""
         kept = self._kept[device]
         if draw >= kept:
             return None
-        jitter = self._jitter[device]
+        jitter = self._jitters[device]
         if not jitter:
             return self._one_way_s[device]
         return self._one_way_s[device] * math.exp(jitter * _normal_quantile(draw / kept))
 
     def radio_joules(self, device: int, seconds: float) -> float:
         """Energy of a radio active for `seconds`; the tail after a transfer is free (docs/background/grounding.md)."""
-        return self._radio_power_w[device] * seconds
+        return self._radio_w[device] * seconds
 
     def outages(self, horizon_s: float) -> Intervals:
         """Times in [0, horizon_s) at which each device's link is down."""
         return alternating_offline("link.outage", self._outage_every_s, self._outage_length_s, horizon_s, self._draws)
+
+
+def _listed(values: NDArray[np.float64]) -> list[float]:
+    return cast(list[float], values.tolist())

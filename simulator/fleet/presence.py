@@ -9,6 +9,8 @@ import math
 from array import array
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,8 +59,15 @@ class Presence:
         self.joined_s = joined_s
         self.left_s = left_s
         self.offsets, self.edges_s = _edges(joined_s, left_s, offline)
-        self._edges = array("d", self.edges_s.tobytes())  # as quick to bisect as a list, at a quarter of the memory
-        self._offsets: list[int] = self.offsets.tolist()
+
+    @cached_property
+    def _edges(self) -> "array[float]":
+        """As quick to bisect as a list, at a quarter of the memory."""
+        return array("d", self.edges_s.tobytes())
+
+    @cached_property
+    def _offsets(self) -> list[int]:
+        return cast(list[int], self.offsets.tolist())
 
     def reachable(self, device: int, t_s: float) -> bool:
         """Whether the device can be reached at that moment (it can at the very end of an offline period)."""

@@ -48,7 +48,7 @@ def held_out_decisions(inputs: PreparationInputs, data: TrainingSet) -> Decision
     """
     users = np.flatnonzero(data.fit_end < data.valid_end)
     if inputs.lists.candidates.dear:
-        users = np.sort(users[Draws(VALIDATION_SEED).permutation(len(users), "calibration users")[:FEW_USERS]])
+        users = np.sort(users[Draws(VALIDATION_SEED).first_of(FEW_USERS, len(users), "calibration users")])
     step = np.maximum(data.fit_end - 1, 0)[users]
     begins_with = np.maximum(step - inputs.lag, -1) if inputs.lag is not None else np.full(len(users), -1)
     return Decisions(users, step, data.valid_end[users] - 1 - step, begins_with)

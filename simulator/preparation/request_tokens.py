@@ -70,7 +70,7 @@ def _of_titles(section: sections.TitlePrompt, prepared: Prepared, source: Candid
         """Tokens a character of prompts, tokens of answers, and where both come from."""
         population = prepared.population
         _, device = np.unique(numbers[population.users], return_index=True)
-        some = device[np.sort(Draws(0).permutation(len(device), "llm.tokens.sample")[:SAMPLE])]
+        some = device[np.sort(Draws(0).first_of(SAMPLE, len(device), "llm.tokens.sample"))]
         users, as_of = population.users[some], np.maximum(population.first_step[some] - 1, 0)
         lists = source.lists(users, as_of)
         assert lists.prompt_tokens is not None

@@ -56,5 +56,5 @@ def sample(
         if len(rows) < FEWEST:
             break
         kept, ages = rows, number
-    some = Draws(0).permutation(len(kept), "list age interactions")[:_MOST]
+    some = Draws(0).first_of(_MOST, len(kept), "list age interactions")
     return kept[np.sort(some)], AGES[:ages]

@@ -15,17 +15,22 @@ def ordered(parts: Sequence[pa.Table | Path], schema: pa.Schema, keys: tuple[str
     rows share."""
     if not parts:
         return schema.empty_table()
-    held = pa.concat_tables(pq.read_table(part) if isinstance(part, Path) else part for part in parts)
-    order = pa.array(np.argsort(_key(held.select(keys))))
-    columns: list[pa.Array] = []
-    for name in schema.names:
-        columns.append(held.column(name).combine_chunks().take(order))
-        held = held.drop_columns([name])  # the last that holds it, where parts are files
+    order = pa.array(np.argsort(_key([_column(parts, name).to_numpy() for name in keys])))
+    columns = [_column(parts, name).combine_chunks().take(order) for name in schema.names]
     pa.default_memory_pool().release_unused()
     return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _key(columns: pa.Table) -> NDArray[np.int64]:
-    first, *second = (column.to_numpy().astype(np.int64) for column in columns.columns)
-    key: NDArray[Any] = (first << 32) + second[0] if second else first
+def _column(parts: Sequence[pa.Table | Path], name: str) -> pa.ChunkedArray:
+    """One column of all parts; of those in files nothing else is in memory."""
+    read = (pq.read_table(part, columns=[name]) if isinstance(part, Path) else part.select([name]) for part in parts)
+    return pa.concat_tables(read).column(name)
+
+
+def _key(columns: Sequence[NDArray[np.integer[Any]]]) -> NDArray[np.int64]:
+    first, *second = columns
+    key = first.astype(np.int64)
+    for lower in second:
+        key <<= 32
+        key += lower
     return key

@@ -193,12 +193,21 @@ class Recorder:
         return other
 
     def finish(self) -> dict[str, pa.Table]:
-        """The whole tables; where there is a folder they are written to it and the parts are removed."""
+        """The whole tables. Where there is a folder, parts of them stand in it (`remove_parts`). Nothing is recorded
+        or asked for after that, but of a table of slates that keeps all."""
         self.flush()
+        if not self.slates.keeps_all:
+            del self._stream, self.slates
         return {
-            "interactions": ordered(self._parts["interactions"], INTERACTION_SCHEMA, ("device", "step")),
-            "requests": ordered(self._parts["requests"], REQUEST_SCHEMA, ("request",)),
+            "interactions": self._whole("interactions", INTERACTION_SCHEMA, ("device", "step")),
+            "requests": self._whole("requests", REQUEST_SCHEMA, ("request",)),
         }
+
+    def _whole(self, name: str, schema: pa.Schema, keys: tuple[str, ...]) -> pa.Table:
+        parts = self._parts[name]
+        table = ordered(parts, schema, keys)
+        self._parts[name] = [part for part in parts if isinstance(part, Path)]
+        return table
 
     def remove_parts(self) -> None:
         """Drop the parts, once what they hold is safe elsewhere."""

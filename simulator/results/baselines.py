@@ -85,7 +85,7 @@ def _ranks(
             ranks = np.full(len(users), NOT_EVALUATED)
             chosen = np.arange(len(users))
             if name == "srm" and not trained.srm.kept.shape.has_user_state:
-                chosen = np.sort(Draws(0).permutation(len(users), "baselines.sample")[:DIN_SAMPLE])
+                chosen = np.sort(Draws(0).first_of(DIN_SAMPLE, len(users), "baselines.sample"))
             for start in range(0, len(chosen), _QUERIES_PER_CALL):
                 part = chosen[start : start + _QUERIES_PER_CALL]
                 ranks[part] = slates.place(queries.take(part))[0]

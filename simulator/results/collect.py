@@ -176,7 +176,8 @@ def collect(
     with told_in(scenario.tariffs.currency):
         said = parts.headline(scenario.policy, summary) if lives is None else engagement_headline(summary)
     summary["headline"] = said
-    alone = interactions[["device", "step"]].assign(**{name: held.astype(np.int32) for name, held in base.items()})
+    of_each = {name: interactions[name].to_numpy() for name in ("device", "step")}
+    alone = pd.DataFrame(of_each | {name: held.astype(np.int32, copy=False) for name, held in base.items()}, copy=False)
     items, ids = _ids(prepared)
     tables = (interactions, requests, devices, items, ids, service.timeline(), updates, provisioned.draws, alone)
     named = dict(zip(TABLES, map(telling_units, tables), strict=True))

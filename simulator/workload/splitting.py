@@ -173,7 +173,7 @@ def training_set(split: SplitLog, seed: int, valid_users: int, valid_tail: int) 
     fit_end = train_end.copy()
     if len(eligible):
         number = min(valid_users, max(1, len(eligible) // _LARGEST_SHARE_OF_USERS))
-        chosen = eligible[Draws(seed).permutation(len(eligible), "validation users")[:number]]
+        chosen = eligible[Draws(seed).first_of(number, len(eligible), "validation users")]
         fit_end[chosen] -= np.clip(train_end[chosen] // _VALIDATION_SHARE, 1, valid_tail)
     log = split.log
     return make_training_set(log.offsets, log.items, log.n_items, fit_end, train_end, log.attributes)

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fleetrec.models.runtime.pieces import counts_by
-from fleetrec.models.runtime.unique import different_pairs
+from fleetrec.models.runtime.pieces import pieces
 from fleetrec.simulator.core.resampling import Resampling
 
 PEAK_S = 1800.0
@@ -71,14 +70,16 @@ class Peak:
             per_s, rates = len(asked_s) / span_s, users.means(each) * fleet / span_s
             return cls(per_s, rates, np.arange(len(asked_s)), np.append(per_s, rates)[:, None], span_s)
         bins, bin_s = _bins(span_s)
-        place = np.minimum((asked_s[rows] / bin_s).astype(np.int64), bins - 1)
         shape = users.weights.shape[1], bins
-        cells, which = different_pairs(users.cluster[device[rows]], place)
-        by_cluster = csr_array((counts_by(which, cells.shape[1]).astype(np.float64), tuple(cells)), shape)
+        by_cluster: Any = csr_array(shape)
+        for piece in pieces(len(rows)):
+            part = rows[piece]
+            place = np.minimum((asked_s[part] / bin_s).astype(np.int64), bins - 1)
+            by_cluster += csr_array((np.ones(len(part)), (users.cluster[device[part]], place)), shape)
         weights = users.weights.astype(np.float64)
         taken = weights @ np.bincount(users.cluster, minlength=shape[0])
         drawn = np.asarray((by_cluster.T @ weights.T).T) * (fleet / taken)[:, None]
-        own = np.bincount(place, minlength=bins).astype(np.float64)
+        own: Floats = np.asarray(by_cluster.sum(axis=0))
         counts = np.concatenate([own[None, :], drawn]) / bin_s  # the first row is what was seen
 
         day = round(DAY_S / bin_s)

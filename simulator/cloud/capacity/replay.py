@@ -72,13 +72,6 @@ class Requests:
             np.zeros(n, dtype=np.int64) if prefix_tokens is None else prefix_tokens,
         )
 
-    @classmethod
-    def of_rows(cls, values: Floats) -> "Requests":
-        """From [N x 9] numbers: all columns of the first request, then of the second, and so on."""
-        columns: list[Any] = list(values.reshape(-1, len(fields(cls))).T)
-        counts = [field.name not in ("arrival_s", "service_s", "priority") for field in fields(cls)]
-        return cls(*(c.astype(np.int64) if count else c for count, c in zip(counts, columns, strict=True)))
-
     def __len__(self) -> int:
         return len(self.arrival_s)
 

@@ -50,7 +50,7 @@ NEAR_S, NOW_S = 0, 1  # its times
 # Columns of what is handed over: of a request that is recorded, after those of the table that the world itself knows,
 SHARE_S, PASSED, FIRST_TOKEN_S, TICKET_STARTED_S, TICKET_FINISHED_S, MACHINE, RECORDED_OUTCOME = range(13, 20)
 N_RECORDED = 20
-N_RUN, N_SLATES, N_CAME = 8, 6, 10  # of a run of interactions, of one of slates, of a request that came to the cloud
+N_RUN, N_SLATES, N_CAME = 8, 6, 6  # of a run of interactions, of one of slates, of a request that came to the cloud
 
 
 class Fleet(NamedTuple):

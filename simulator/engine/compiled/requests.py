@@ -113,9 +113,8 @@ def _arrive(f: Fleet, q: Requests, n: Node, told: Told, row: int, now: float) ->
         return
     prompt, output, sequences = f.tokens[step + 1, 0], f.tokens[step + 1, 1], f.tokens[step + 1, 2]
     came, place = told.came, told.C[c.CAME]
-    came[place, 0], came[place, 1], came[place, 2], came[place, 3] = now, prompt, output, sequences
-    came[place, 4], came[place, 5], came[place, 6], came[place, 7] = math.nan, d, 0.0, -1.0
-    came[place, 8], came[place, 9] = 0.0, Q[row, c.ISSUED_S]
+    came[place, 0], came[place, 1] = Q[row, c.ISSUED_S], now
+    came[place, 2], came[place, 3], came[place, 4], came[place, 5] = prompt, output, sequences, d
     told.C[c.CAME] += 1
     R[row, c.HAS_TICKET], R[row, c.PROMPT_TOKENS], R[row, c.OUTPUT_TOKENS] = 1, prompt, output * sequences
     outcome = live.submit(n, row, f.assigned[d], prompt, output, sequences, Q[row, c.DEADLINE_S], now)

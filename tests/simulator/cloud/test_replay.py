@@ -2,7 +2,6 @@
 
 import json
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +57,6 @@ def test_a_request_of_lower_priority_lets_others_pass() -> None:
     pool = Pool(lambda: Replica(StepTime(LinearCost(1.0), LinearCost(0.0)), engine))
     done = replay(requests, (pool,), without_faults(Cloud()), Draws(1))
     assert (times + done.latency_s).tolist() == [2.0, 6.0, 4.0]
-
-
-def test_requests_row_after_row_are_the_same_as_in_columns() -> None:
-    columns = Requests.of(np.array([0.5, 2.5]), np.array([5, 6]), np.array([3, 1]), prefix_start=np.array([-1, 4]))
-    rows = np.array([[0.5, 5, 3, 1, np.nan, 0, 0, -1, 0], [2.5, 6, 1, 1, np.nan, 1, 0, 4, 0]])
-    for column in fields(Requests):
-        ours, theirs = (getattr(r, column.name) for r in (Requests.of_rows(rows.ravel()), columns))
-        assert ours.dtype == theirs.dtype
-        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_replay_that_is_given_up_leaves_the_rest_without_an_answer() -> None:

@@ -72,6 +72,14 @@ def test_a_permutation_is_the_order_of_its_draws(n: int) -> None:
     np.testing.assert_array_equal(draws.permutation(n, "p", 3), np.argsort(drawn, kind="stable"))
 
 
+@pytest.mark.parametrize(
+    ("most", "n"), [(0, 5), (3, 0), (7, 5), (5, 5), (40, 1000), (1000, 600_000), (300_000, 600_000)]
+)
+def test_the_first_of_a_permutation_need_no_more_of_it(most: int, n: int) -> None:
+    draws = Draws(1)
+    np.testing.assert_array_equal(draws.first_of(most, n, "p", 3), draws.permutation(n, "p", 3)[:most])
+
+
 def test_generators_of_different_purposes_differ_and_repeat() -> None:
     assert Draws(1).generator("a", 1).random() == Draws(1).generator("a", 1).random()
     assert Draws(1).generator("a", 1).random() != Draws(1).generator("a", 2).random()
