@@ -66,6 +66,13 @@ class Resampling:
         weights[~weights.any(axis=1)] = 1  # with a handful of users a draw may take nobody
         return cls(cluster, weights)
 
+    @classmethod
+    def of_rows(cls, rows: Ints, ids: NDArray[Any]) -> "Resampling":
+        """The same of users [U] whose labels stand in these rows of `ids`: each label is looked at once."""
+        known, place = np.unique(rows, return_inverse=True)
+        of_known = cls.of(ids[known].astype(str))
+        return cls(of_known.cluster[place], of_known.weights)
+
     @property
     def draws(self) -> int:
         """How many there are."""

@@ -151,13 +151,13 @@ class Recorder:
         if self._rows >= _ROWS_PER_PART:
             self.flush()
 
-    def flush(self) -> None:
-        """Rank what is new, write it as a part and forget it."""
+    def flush(self, last: bool = False) -> None:
+        """Rank what is new, write it as a part and forget it; the `last` part is kept in memory."""
         self.slates.placed(*self._scorer.place_next(self._queries(self.slates.unplaced())))
         if self._rows:
-            self._keep("interactions", self._interactions())
+            self._keep("interactions", self._interactions(), last)
         if len(self._outcome):
-            self._keep("requests", self._requests())
+            self._keep("requests", self._requests(), last)
         self._clear_rows()
         self.slates.forget()
 
@@ -195,7 +195,7 @@ class Recorder:
     def finish(self) -> dict[str, pa.Table]:
         """The whole tables. Where there is a folder, parts of them stand in it (`remove_parts`). Nothing is recorded
         or asked for after that, but of a table of slates that keeps all."""
-        self.flush()
+        self.flush(last=True)
         if not self.slates.keeps_all:
             del self._stream, self.slates
         return {
@@ -216,9 +216,9 @@ class Recorder:
         if self._folder is not None and self._folder.is_dir():
             self._folder.rmdir()
 
-    def _keep(self, name: str, table: pa.Table) -> None:
+    def _keep(self, name: str, table: pa.Table, last: bool) -> None:
         parts = self._parts[name]
-        if self._folder is None:
+        if last or self._folder is None:
             parts.append(table)
             return
         self._folder.mkdir(parents=True, exist_ok=True)

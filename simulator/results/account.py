@@ -81,7 +81,10 @@ class Sought:
         population = prepared.population
         horizon_s, represents = population.stream.horizon_s, fleet.represents or population.n_devices
         scale, objective = represents / population.n_devices, ServiceObjective.of(slo)
-        users = Resampling.of(prepared.trained.split.log.user_ids[population.users].astype(str))
+        users = prepared.memo.get(
+            ["resampled users", population.users],
+            lambda: Resampling.of_rows(population.users, prepared.trained.split.log.user_ids),
+        )
         how = horizon_s, scale, fleet.surge, objective, prepared.draws, users
         return cls(
             represents, scale, objective, users, begun(lambda: service.provision(*how), service.provisions_beside)

@@ -40,3 +40,10 @@ def test_clones_of_a_user_are_taken_together() -> None:
 
 def test_no_draw_takes_nobody() -> None:
     assert np.isfinite(Resampling.of(["only"]).means(np.array([2.0]))).all()
+
+
+def test_rows_of_the_same_users_are_resampled_as_their_labels_are() -> None:
+    ids, rows = np.array([f"user {number}" for number in range(40)]), np.random.default_rng(1).integers(0, 40, 300)
+    by_label, by_row = Resampling.of(ids[rows]), Resampling.of_rows(rows, ids)
+    np.testing.assert_array_equal(by_row.cluster, by_label.cluster)
+    np.testing.assert_array_equal(by_row.weights, by_label.weights)
