@@ -35,13 +35,11 @@ def sweep(
 ) -> None:
     """Run every variant of a sweep file at every seed; write one table of all figures."""
     with user_errors():
-        from fleetrec.reports.figures.experiment_figures import draw_figures
-        from fleetrec.reports.html import write_report
         from fleetrec.simulator.experiments.sweeps import executor_for, make_plan, read_sweep, run_sweep
         from fleetrec.simulator.records.run_manifest import set_label
 
+        executor = executor_for(engine, jobs, ray_address)  # whose workers load meanwhile what they need
         plan = make_plan(read_sweep(file, base), overrides or [], yes)
-        executor = executor_for(engine, jobs, ray_address)
         parts = (plan.manifest.name, base.stem if base else "", set_label(overrides or []))
         folder = out or Path("runs") / "-".join(filter(None, parts))
 
@@ -49,10 +47,13 @@ def sweep(
             if not quiet:
                 say(line, aside=as_json)
 
-        found = run_sweep(plan, folder, executor, progress_bars(quiet), tell, resume, overwrite or [])
-        if found.runs:
-            draw_figures(folder)
-            tell(f"report: {write_report(folder)}")
+        from fleetrec.reports.figures.drawing_beside import DrawingBeside
+
+        with DrawingBeside() as drawing:
+            how = resume, overwrite or [], drawing.start
+            found = run_sweep(plan, folder, executor, progress_bars(quiet), tell, *how)
+            if found.runs:
+                tell(f"report: {drawing.finish(folder)[0]}")
         if as_json:
             print_json(found.figures())
         for line in found.failures():
@@ -104,14 +105,15 @@ def report(
     """Write report.html, and every figure as PNG and SVG, from a folder's files alone."""
     with user_errors():
         from fleetrec.reports.data.folder_kind import folder_kind
-        from fleetrec.reports.figures.experiment_figures import draw_figures
-        from fleetrec.reports.html import write_report
+        from fleetrec.reports.figures.drawing_beside import DrawingBeside
         from fleetrec.simulator.records.folder_lock import held
         from fleetrec.simulator.records.run_manifest import name_files
 
-        folder_kind(folder)
-        with held(folder):
-            page, figures = write_report(folder), draw_figures(folder)
+        kind = folder_kind(folder)
+        with held(folder), DrawingBeside() as drawing:
+            if kind == "experiment":
+                drawing.start()
+            page, figures = drawing.finish(folder)
             name_files(folder, [page, *figures])
         if not quiet:
             say(f"report: {page}")
@@ -144,8 +146,7 @@ def optimize(
     """Search a scenario's policies for the best accuracy at each cost, under limits."""
     with user_errors():
         from fleetrec import Scenario
-        from fleetrec.reports.figures.experiment_figures import draw_figures
-        from fleetrec.reports.html import write_report
+        from fleetrec.reports.figures.drawing_beside import DrawingBeside
         from fleetrec.reports.terminal.comparison import print_comparison
         from fleetrec.reports.terminal.parts import console_for
         from fleetrec.simulator.core.money import told_in
@@ -161,9 +162,10 @@ def optimize(
         problem = search.Problem(scenario, overrides or [], goals, chosen, trials, worlds, sampler, sampler_seed, batch)
         folder = out or Path("runs") / "-".join(filter(None, (loaded.name, set_label(overrides or []), "optimised")))
         executor = executor_for("local", jobs, None)
-        found = search.optimise(problem, folder, executor, progress_bars(quiet), resume)
-        draw_figures(folder)
-        page = write_report(folder)
+        with DrawingBeside() as drawing:
+            found = search.optimise(problem, folder, executor, progress_bars(quiet), resume)
+            drawing.start()
+            page, _ = drawing.finish(folder)
         if as_json:
             print_json(found.comparison.answer)
         elif not quiet:

@@ -68,7 +68,7 @@ def undrawn(one_core: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands leave out a run's figures and its page, and an experiment's figures, for tests that look at none of
     them: they take longer than a small run."""
     monkeypatch.setattr("fleetrec.reports.figures.background_drawing.Drawing.begin", lambda *_: None)
-    monkeypatch.setattr("fleetrec.reports.figures.experiment_figures.draw_figures", lambda folder: [folder])
+    monkeypatch.setattr("fleetrec.reports.figures.experiment_figures.draw_figures", lambda folder, *_: [folder])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,14 +15,17 @@ from fleetrec.simulator.experiments.folders import currency_of
 from fleetrec.simulator.experiments.rehearsal.sentences import headline
 from fleetrec.simulator.records.run_manifest import edits_told
 
+ALL = slice(None)
 
-def draw_figures(folder: Path) -> list[Path]:
-    """Draw every figure of a run, an experiment or a rehearsal to its `figures/`; InputError where it is none."""
+
+def draw_figures(folder: Path, share: slice = ALL) -> list[Path]:
+    """Draw every figure of a run, an experiment or a rehearsal to its `figures/`, of the charts of an experiment this
+    `share`; InputError where it is none."""
     with edits_told(folder), told_in(currency_of(folder)):
         kind = folder_kind(folder)
         if kind == "rehearsal":
             return draw_rehearsal(folder)
-        return draw_run(folder, svg=True) if kind == "run" else draw_experiment(folder)
+        return draw_run(folder, svg=True) if kind == "run" else draw_experiment(folder, share)
 
 
 def draw_rehearsal(folder: Path) -> list[Path]:
@@ -33,8 +36,8 @@ def draw_rehearsal(folder: Path) -> list[Path]:
     return [path for chart in every for path in draw_chart(chart, folder / "figures", title, subtitle, [])]
 
 
-def draw_experiment(folder: Path) -> list[Path]:
-    """Draw the figures of a sweep, an optimisation or a policy comparison; their paths."""
+def draw_experiment(folder: Path, share: slice = ALL) -> list[Path]:
+    """Draw the figures of a sweep, an optimisation or a policy comparison, those of this `share`; their paths."""
     experiment = read_experiment(folder)
     drawn = experiment_charts(experiment)
     every = [
@@ -48,4 +51,5 @@ def draw_experiment(folder: Path) -> list[Path]:
     subtitle = str((experiment.answer or {}).get("headline") or experiment.manifest.question)
     footer = figure_footer(experiment.summary)
     title = experiment.manifest.name
-    return [path for chart in every if chart for path in draw_chart(chart, folder / "figures", title, subtitle, footer)]
+    shared = [chart for chart in every if chart][share]
+    return [path for chart in shared for path in draw_chart(chart, folder / "figures", title, subtitle, footer)]

@@ -19,6 +19,8 @@ from fleetrec.simulator.scenario import resolved_yaml, sections
 
 TABLES = ("interactions", "requests", "devices", "items", "users", "cloud", "updates", "account", "baselines")
 
+_TEXTS = ("scenario.yaml", "timing.json", "summary.json")
+
 
 def asked_of_llm(requests: pd.DataFrame) -> pd.DataFrame:
     """Those of a run's requests that came to the cloud's LLM, in the order in which they came."""
@@ -101,6 +103,7 @@ class RunResult:
     def write(self, folder: RunFolder) -> None:
         """Write the run's files to `folder`; each appears whole or not at all, and all carry the run's id."""
         folder.begin()
+        folder.announce([*(f"{name}.parquet" for name in self.tables), *_TEXTS])
         for name, table in self.tables.items():
             folder.write_table(name, table)
         self.write_texts(folder)
@@ -109,12 +112,11 @@ class RunResult:
         """Write what is no table: the scenario, timing and the summary; then the folder is whole."""
         self.timing = {"run": folder.run, **self.timing, "peak_rss_bytes": peak_rss_bytes()}
         self.summary = {"run": folder.run, **self.summary}
-        folder.write_text(
-            "scenario.yaml", f"# run: {folder.run}\n# made by: {folder.made_by}\n{resolved_yaml(self.scenario)}"
-        )
-        folder.write_text("timing.json", _json(self.timing))
-        folder.write_text("summary.json", _json(self.summary))
-        folder.finish(varying=("timing.json",))
+        written, timing, summary = _TEXTS
+        folder.write_text(written, f"# run: {folder.run}\n# made by: {folder.made_by}\n{resolved_yaml(self.scenario)}")
+        folder.write_text(timing, _json(self.timing))
+        folder.write_text(summary, _json(self.summary))
+        folder.finish(varying=(timing,))
         self.folder = folder.path
 
 

@@ -6,6 +6,7 @@ boolean, `12:30` as 750, `1e-3` as text, dates) do not arise. Anchors and merge 
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -64,7 +65,7 @@ def parse(text: str, source: str, lines: bool = True) -> Node:
     """The tree of a YAML text; an empty text is a null scalar. `lines` False: it is an option's value, every place is
     `source` itself, and ` #` begins no comment but belongs to the value."""
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = _composed(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = Place(source, mark.line + 1 if mark and lines else 0)
@@ -82,6 +83,12 @@ def parse(text: str, source: str, lines: bool = True) -> Node:
     if root is None:
         return Node(Scalar(""), Place(source))
     return _Converter(source, lines).convert(root, Place(source))
+
+
+@lru_cache(maxsize=4)
+def _composed(text: str) -> yaml.Node | None:
+    """The nodes of a text, which nobody changes: a sweep reads its base again for every variant."""
+    return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _has_comment(text: str) -> bool:

@@ -31,8 +31,8 @@ def _late(arrived_s: float, first_s: float, ended_s: float, further: int, measur
     return bool(further > 0 and (latency_s - ttft_s) / further > bound_s)
 
 
-@kept
-def serve(
+@compiled
+def _serve(
     arrival_s: Floats,
     asks: Ints,
     assigned: Ints,
@@ -46,19 +46,15 @@ def serve(
     T: Floats,
     K: Floats,
     M: Ints,
-) -> Ints:
-    """Serves requests [N] on replicas `S` and `X` [R] of the kinds `K`; `J` and `T` [N] are all zeros. `told` [N x 3]
-    gets when each started, had its first token and ended; without rows nothing is told.
-
-    `asks` [N x 4]: prompt and output tokens, sequences, and the steps that tokens after the first take where drafts are
-    verified. `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests that wait or
-    run over its `speed` [R], the first of several. `judged` [K x 3]: objectives, each a measure, the bound, and how
-    many of the requests from number `warm_up` on may miss it; how many have [K] is what is found. As soon as it is
-    certain that one is missed, or that all will be met, no more is served.
-    """
+    request: Ints,
+    missed: Ints,
+) -> None:
+    """See `serve`. `request` [N] gets that of each row, `missed` [K] counts."""
     n, replicas = len(arrival_s), len(speed)
-    request = np.empty(n, dtype=np.int64)  # of each row
-    missed, left, certain = np.zeros(len(judged), dtype=np.int64), n - warm_up, False  # left: not judged yet
+    left, certain = n - warm_up, False  # left: not judged yet
+    alike = True  # whether replicas are of one speed, so that the fewest requests are the least load
+    for r in range(replicas):
+        alike &= speed[r] == speed[0]
     spare, used = NOBODY, 0  # the first of those rows that have been given back, each with the next; rows ever in use
     for number in range(n + 1):
         now = arrival_s[number] if number < n else math.inf
@@ -86,7 +82,9 @@ def serve(
                         certain |= at_most < 0 or left <= at_most
                     J[job, c.NEXT] = spare
                     spare, job = job, following
-            load = S[r, c.OUTSTANDING] / speed[r]
+            load = float(S[r, c.OUTSTANDING])
+            if not alike:
+                load /= speed[r]
             if load < fewest:
                 best, fewest = r, load
         if number == n or certain:
@@ -103,6 +101,36 @@ def serve(
         r = best if assigned[number] < 0 else assigned[number]
         enlist(r, S, J, K, job)
         join_line(r, S, X, J, T, job, now)
+
+
+@kept
+def serve(
+    arrival_s: Floats,
+    asks: Ints,
+    assigned: Ints,
+    speed: Floats,
+    judged: Floats,
+    warm_up: int,
+    told: Floats,
+    S: Ints,
+    X: Floats,
+    J: Ints,
+    T: Floats,
+    K: Floats,
+    M: Ints,
+) -> Ints:
+    """Serves requests [N] on replicas `S` and `X` [R] of the kinds `K`; `J` and `T` [N] are all zeros. `told` [N x 3]
+    gets when each started, had its first token and ended; without rows nothing is told.
+
+    `asks` [N x 4]: prompt and output tokens, sequences, and the steps that tokens after the first take where drafts are
+    verified. `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests that wait or
+    run over its `speed` [R], the first of several. `judged` [K x 3]: objectives, each a measure, the bound, and how
+    many of the requests from number `warm_up` on may miss it; how many have [K] is what is found. As soon as it is
+    certain that one is missed, or that all will be met, no more is served.
+    """
+    missed = np.zeros(len(judged), dtype=np.int64)
+    request = np.empty(len(arrival_s), dtype=np.int64)
+    _serve(arrival_s, asks, assigned, speed, judged, warm_up, told, S, X, J, T, K, M, request, missed)
     return missed
 
 

@@ -31,6 +31,7 @@ SHARP, BLUNT, SHARE = 49, 50, 51  # exponents, which the compiler must not know;
 LOOKUP_S = 52  # host time of drafts, a step and sequence
 KNOWN = 53  # then by sequences that decode: whether it is known, what `StepTime._decoding` has, and what the head takes
 N_KNOWN = 7  # the last is 0 where it is not known
+N_BODY = 8192  # the last of a row: by tokens of a step, what the body's kernels take, 0 where it is not known
 PART, DRAFTED, RUN_NUMBERS = 6, 18, 37  # of a run
 
 
@@ -57,7 +58,7 @@ def kind_row(steps: StepTime, window_share: float, most: int, lookup_s: float = 
     there = [steps.experts, steps.windows, steps.beams, kernels, *parts]
     row += [float(part is not None) for part in there]
     row += [SHARPNESS, 1.0 / SHARPNESS, window_share, lookup_s]
-    return np.concatenate([row, np.zeros(N_KNOWN * (most + 2))])
+    return np.concatenate([row, np.zeros(N_KNOWN * (most + 2) + N_BODY)])
 
 
 @inlined
@@ -69,6 +70,18 @@ def _roofline(K: Floats, k: int, read_s: float, compute_s: float) -> float:
 @inlined
 def _exchange(K: Floats, k: int, at: int, tokens: float) -> float:
     return float(K[k, at] + min(K[k, at + 1] * tokens, K[k, at + 2] + K[k, at + 3] * tokens))
+
+
+@inlined
+def _body_s(K: Floats, k: int, new: float) -> float:
+    """Two powers, which take as long as a step's other sums, so they are kept."""
+    tokens = int(new)
+    if tokens >= N_BODY or tokens != new:
+        return _roofline(K, k, K[k, BODY], K[k, BODY + 1] * new)
+    at = K.shape[1] - N_BODY + tokens
+    if K[k, at] == 0.0:
+        K[k, at] = _roofline(K, k, K[k, BODY], K[k, BODY + 1] * new)
+    return float(K[k, at])
 
 
 @compiled
@@ -83,7 +96,7 @@ def by_tokens_s(K: Floats, k: int, new: float, sequences: float) -> float:
     if K[k, head] == 0.0:
         K[k, head] = _roofline(K, k, K[k, HEAD], K[k, HEAD + 1] * sequences)
     kernels = K[k, KERNELS] + K[k, KERNELS + 2] * sequences
-    kernels = kernels + _roofline(K, k, K[k, BODY], K[k, BODY + 1] * new)
+    kernels = kernels + _body_s(K, k, new)
     kernels = kernels + K[k, head]
     if new > sequences:
         kernels += K[k, KERNELS + 1]

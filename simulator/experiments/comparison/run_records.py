@@ -13,6 +13,7 @@ from pyarrow.lib import ArrowException
 
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.simulator.core.notes import ENGAGEMENT, Note
+from fleetrec.simulator.records.parquet import read_table
 from fleetrec.simulator.records.run_manifest import SUMMARY, check_one_run
 from fleetrec.simulator.results.engagement import device_totals, found_alone
 
@@ -73,8 +74,8 @@ def read_run(folder: Path) -> RunRecords:
     """The records in a run's folder; InputError where they are damaged or hold no interaction."""
     path = folder / "interactions.parquet"
     try:
-        table = pd.read_parquet(path, columns=["device", "step", "t_s", "rank"])
-        owners = pd.read_parquet(folder / "devices.parquet", columns=["device", "user"]).set_index("device")["user"]
+        table = read_table(path, ["device", "step", "t_s", "rank"])
+        owners = read_table(folder / "devices.parquet", ["device", "user"]).set_index("device")["user"]
         alone, account, told, feedback = (
             _optional(folder / name) for name in ("baselines.parquet", "account.parquet", _OPPORTUNITIES, _FEEDBACK)
         )
@@ -104,7 +105,7 @@ def read_run(folder: Path) -> RunRecords:
 
 
 def _optional(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path) if path.is_file() else pd.DataFrame()
+    return read_table(path) if path.is_file() else pd.DataFrame()
 
 
 def check_same(one: RunRecords, other: RunRecords, baseline: str, variant: str, seed: int) -> None:

@@ -66,10 +66,11 @@ def run_sweep(
     say: Say,
     resume: bool = False,
     overwrite: Sequence[str] = (),
+    before_the_end: Callable[[], None] = lambda: None,
     conclude: bool = True,
 ) -> Finished:
     """Run what is still to be run of `plan` in the folder `out`, then compare where it is to `conclude`. `say` takes a
-    line for the user.
+    line for the user; `before_the_end` is called once all runs have ended.
 
     Raises InputError for a folder that cannot be used (see `opened`) and when the disk is full; what is finished stays.
     """
@@ -96,6 +97,7 @@ def run_sweep(
                     if count == sample < len(jobs):
                         left = duration((time.monotonic() - started) / count * (len(jobs) - count))
                         say(f"{counted(count, 'run is', 'runs are')} done; at this pace about {left} to go")
+        before_the_end()
         order = {place.folder: i for i, place in enumerate(places)}
         failed.sort(key=lambda pair: order[pair[0].folder])
         runs = write_tables(folder)
