@@ -7,6 +7,7 @@ from io import BytesIO
 gc.set_threshold(500_000, 20, 100)  # what imports make stays
 
 from fleetrec.reports.figures import draw_worker, style  # noqa: E402
+from fleetrec.reports.html.render import prepare  # noqa: E402
 
 __all__ = ["draw_worker"]
 
@@ -31,4 +32,5 @@ def _draw_once() -> None:
 
 
 _draw_once()
+prepare("run.html.j2")
 gc.freeze()  # copies look through none of it for cycles

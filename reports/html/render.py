@@ -32,6 +32,12 @@ def _environment() -> Environment:
     return environment
 
 
+def prepare(template: str) -> None:
+    """Have it compiled, and what every page embeds read: for a process of which others are copies."""
+    _environment().get_template(template)
+    get_plotlyjs()
+
+
 def write_page(path: Path, template: str, page: Mapping[str, Any], data: Mapping[str, Any]) -> Path:
     """Render `template` with `page`, embed `data` for the page's script, and write the file whole.
 

@@ -4,6 +4,7 @@ A worker is started afresh (spawn) or as a copy of a process that has loaded wha
 thread unless it leads others, and ends with the process that started it, however that ends.
 """
 
+import gc
 import os
 import resource
 import signal
@@ -121,6 +122,8 @@ class ProcessPool(Pool[WorkerProcess]):
 
 def _work(pipe: connection.Connection, module: str, name: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.freeze()  # what has been loaded stays
+    gc.set_threshold(500_000, 20, 100)  # as the command itself has it
     place = getattr(import_module(module), name)()
     while True:
         try:
