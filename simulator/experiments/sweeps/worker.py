@@ -7,7 +7,6 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.disk import is_disk_full
 from fleetrec.models.runtime.errors import InputError
 from fleetrec.models.runtime.progress import NullProgress
-from fleetrec.models.runtime.pytorch import load
 from fleetrec.simulator.experiments.sweeps.jobs import Job, Outcome, RunJob, TrainingJob
 from fleetrec.simulator.preparation.prepare import Prepared, prepare
 from fleetrec.simulator.preparation.training import Past, TrainedModels, train_llm, train_models
@@ -15,8 +14,6 @@ from fleetrec.simulator.scenario.inputs import ListInputs, PreparationInputs, Tr
 from fleetrec.simulator.simulation import run_prepared
 
 _DEVICE = "cpu"
-
-load()  # here, once: workers are copies of a process that has imported this
 
 
 class Worker:
