@@ -37,9 +37,13 @@ _SMALL = (
     "llm.candidates.epochs=4",
     "engine.threads=1",
 )
+_IN_FLOAT32 = "llm.candidates.training={learning_rate: 3e-3, batch_size: 32, weight_decay: 0.01, dropout: 0.2}"
 WORLDS: Mapping[str, tuple[Path | None, Sequence[str]]] = {
     "built-in": (None, ()),
-    "ml-1m": (Path("scenarios/movielens_1m.yaml"), (*_SMALL, "workload.interactions.where=user_id <= 1000")),
+    "ml-1m": (
+        Path("scenarios/movielens_1m.yaml"),
+        (*_SMALL, _IN_FLOAT32, "workload.interactions.where=user_id <= 1000"),
+    ),
     "foursquare-nyc": (Path("scenarios/foursquare_nyc.yaml"), (*_SMALL, "duration=3d")),
 }
 """the scenario that each starts from, if not the sweep's own, and what else it sets"""

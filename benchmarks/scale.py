@@ -1,6 +1,6 @@
 """What more cores and a cluster make of a run in regions: its schedule, simulated from costs that are measured here.
 
-    python benchmarks/scale.py [--devices 1500] [--cores 1 2 16 64] [--sharing 8] [--beside 1.05]
+    python benchmarks/scale.py [--devices 8000] [--cores 1 2 16 64] [--sharing 8] [--beside 1.05]
 
 Runs small regions one after the other in one worker and beside each other in two, and takes from it, in processor
 seconds, which other work on the machine hardly changes: a worker's start, a region, the leading process's part of it,
@@ -20,6 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"})
+
+import numpy as np
+from scipy.optimize import nnls
 
 from fleetrec.simulator.parallel.processes import processor_s
 from fleetrec.simulator.policies.request.staleness import StalenessRequest
@@ -119,23 +122,24 @@ def imports_s() -> float:
 
 
 def measured(devices: int) -> Costs:
-    """Costs on this machine, from four regions of so many devices and from two of three times as many."""
+    """Costs on this machine, from two and four regions of so many devices and from two of three times as many: those
+    not below nothing that come nearest to all three."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ran(2, devices, 1, folder / "warm")  # candidate lists go to the cache
-        few, many = ran(4, devices, 1, folder / "few"), ran(2, 3 * devices, 1, folder / "many")
-        beside = ran(4, devices, 2, folder / "beside")
-    start_s, more = imports_s(), many.interactions - few.interactions / 2
-    own_s, leading_s = few.workers_s - start_s, few.leading_s
-    interaction_s = (many.workers_s - start_s - own_s / 2) / more
-    leading_interaction_s = (many.leading_s - leading_s / 2) / more
+        ran(2, devices, 1, folder / "warm")  # candidate lists go to the cache, and machine code where it is made
+        two, few = ran(2, devices, 1, folder / "two"), ran(4, devices, 1, folder / "few")
+        many, beside = ran(2, 3 * devices, 1, folder / "many"), ran(4, devices, 2, folder / "beside")
+    start_s, runs = imports_s(), (two, few, many)
+    sizes = np.array([(regions, run.interactions) for regions, run in zip((2, 4, 2), runs, strict=True)], dtype=float)
+    (region_s, interaction_s), _ = nnls(sizes, np.array([run.workers_s - start_s for run in runs]))
+    (leading_region_s, leading_interaction_s), _ = nnls(sizes, np.array([run.leading_s for run in runs]))
     return Costs(
         start_s,
-        (own_s - few.interactions * interaction_s) / 4,
-        interaction_s,
-        (leading_s - few.interactions * leading_interaction_s) / 4,
-        leading_interaction_s,
-        (beside.workers_s - 2 * start_s) / own_s,
+        float(region_s),
+        float(interaction_s),
+        float(leading_region_s),
+        float(leading_interaction_s),
+        max((beside.workers_s - 2 * start_s) / (few.workers_s - start_s), 1.0),
         few.written_bytes / few.interactions,
         max(few.peak_bytes - needed_bytes(devices, few.interactions // 4), 0.0),
     )
@@ -166,7 +170,7 @@ def scheduled_s(regions_s: Sequence[float], workers: int, start_s: float, beside
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--devices", type=int, default=1_500, help="of a small region that is measured")
+    parser.add_argument("--devices", type=int, default=8_000, help="of a small region that is measured")
     parser.add_argument("--cores", type=int, nargs="+", default=[1, 2, 16, 64])
     parser.add_argument("--sharing", type=int, default=8, help="cores that share a memory's bandwidth")
     parser.add_argument("--beside", type=float, help="times as long beside one more worker; none: as measured")

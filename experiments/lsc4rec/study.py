@@ -40,6 +40,12 @@ INVALID = (
 INVALID_BUDGETS = "0.05,0.2,0.5"
 THREADS = ("engine.threads=1",)
 """trained models differ by the number of threads; one is the most that every machine has"""
+TO_THE_END = (
+    "srm.epochs=60",
+    "srm.training={learning_rate: 2e-3, batch_size: 64, dropout: 0.2}",
+    "llm.candidates.training={learning_rate: 3e-3, batch_size: 32, weight_decay: 0.01, dropout: 0.2}",
+)
+"""the training in float32, until validation gets no better, of the models that the page's figures are of"""
 FEW = {"srm.training.seed": 2}
 """a training until validation gets no better takes up to a quarter of an hour"""
 MAIN_REPLAYS = ("ages", "replay")
@@ -66,7 +72,7 @@ class Study:
 
 
 STUDIES = {
-    "ml-1m": Study("scenarios/movielens_1m.yaml", ("fleet.devices=1000",), most=FEW),
+    "ml-1m": Study("scenarios/movielens_1m.yaml", ("fleet.devices=1000", *TO_THE_END), most=FEW),
     "foursquare-nyc": Study(
         "scenarios/foursquare_nyc.yaml",
         ("fleet.devices=500",),
