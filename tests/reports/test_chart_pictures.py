@@ -1,10 +1,13 @@
 """The static figures of an experiment: each is there as PNG and SVG, shows something, and is the same bytes again."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
 
+from fleetrec.reports.figures import drawing_beside
 from fleetrec.reports.figures.chart_pictures import _label
 from fleetrec.reports.figures.experiment_figures import draw_figures
 from tests.reports.fake_experiments import write_experiment
@@ -31,6 +34,34 @@ def test_every_figure_of_a_sweep_is_a_png_and_an_svg_of_the_same_bytes_again(tmp
     assert all((imread(path)[..., :3] < 0.98).any(axis=-1).mean() > 0.01 for path in paths if path.suffix == ".png")
     first = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in draw_figures(folder)] == first
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_two_processes_draw_what_one_draws(lost: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the other one ends before its time."""
+    folder = write_experiment(tmp_path / "sweep")
+    alone = {path: path.read_bytes() for path in draw_figures(folder)}
+    for path in alone:
+        path.unlink()
+    here: list[slice] = []
+
+    def drawn_here(folder: Path, share: slice) -> list[Path]:
+        here.append(share)
+        return draw_figures(folder, share)
+
+    monkeypatch.setattr(drawing_beside, "available_cores", lambda: 2)
+    monkeypatch.setattr(drawing_beside.experiment_figures, "draw_figures", drawn_here)
+    with drawing_beside.DrawingBeside() as drawing:
+        drawing.start()
+        if lost:
+            assert drawing._worker is not None
+            assert drawing._worker.pid is not None
+            os.kill(drawing._worker.pid, signal.SIGKILL)
+        page, paths = drawing.finish(folder)
+    assert page == folder / "report.html"
+    assert {path: path.read_bytes() for path in paths} == alone
+    ours, theirs = drawing_beside._OURS, drawing_beside._THEIRS
+    assert here == ([ours, theirs] if lost else [ours])
 
 
 def test_a_runs_figures_are_written_as_svg_too(tmp_path: Path) -> None:

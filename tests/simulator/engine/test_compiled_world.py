@@ -123,6 +123,15 @@ def test_a_world_that_compiled_code_lives_is_the_one_that_simpy_lives(
     assert_same(world, steps, told, expected)
 
 
+def test_at_its_end_a_world_keeps_no_more_than_what_devices_did_and_used(store: ArtifactStore, code: None) -> None:
+    """The rows of millions of devices and requests are as large as what has been recorded of them."""
+    scenario = scenario_of(**ALL["random"])
+    prepared = prepare_tiny(scenario, store)
+    world, _ = lived(scenario, prepared, in_steps=False)
+    held = [value for value in vars(world.known).values() if isinstance(value, np.ndarray | tuple)]
+    assert sum(np.asarray(part).nbytes for value in held for part in value) <= 32 * prepared.population.n_devices
+
+
 @pytest.mark.parametrize("name", STEPPED)
 def test_what_compiled_code_does_not_know_simpy_lives(name: str, store: ArtifactStore, code: None) -> None:
     scenario = scenario_of(**ALL[name])

@@ -54,6 +54,22 @@ def rerun(scenario: sections.Scenario, folder: Path, overwrite: bool = False) ->
         simulate_tiny(scenario, ArtifactStore(folder.parent / "cache"), held)
 
 
+def test_files_that_are_to_come_are_told_of_at_once_before_any_is_there(tmp_path: Path) -> None:
+    with opened(tmp_path / "run", ONE) as held:
+        held.begin()
+        held.announce(["a.parquet", "b.txt"])
+        manifest = read_manifest(held.path)
+        assert manifest is not None
+        assert (manifest.state, list(manifest.files)) == ("unfinished", ["a.parquet", "b.txt"])
+        written = (held.path / "run.json").stat().st_ino
+        held.write_text("b.txt", "b")
+        assert (held.path / "run.json").stat().st_ino == written
+        held.write_text("c.txt", "c")
+        manifest = read_manifest(held.path)
+        assert manifest is not None
+        assert list(manifest.files) == ["a.parquet", "b.txt", "c.txt"]
+
+
 def test_every_file_of_a_run_carries_its_id_and_the_manifest_names_them_all(run: Path) -> None:
     manifest = read_manifest(run)
     assert manifest is not None
