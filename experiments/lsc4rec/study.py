@@ -42,8 +42,14 @@ THREADS = ("engine.threads=1",)
 """trained models differ by the number of threads; one is the most that every machine has"""
 TO_THE_END = (
     "srm.epochs=60",
-    "srm.training={learning_rate: 2e-3, batch_size: 64, dropout: 0.2}",
-    "llm.candidates.training={learning_rate: 3e-3, batch_size: 32, weight_decay: 0.01, dropout: 0.2}",
+    "srm.training.learning_rate=2e-3",
+    "srm.training.schedule=plateau",
+    "srm.training.patience=3",
+    *(
+        f"{model}.training.{of}_precision=float32"
+        for model in ("srm", "llm.candidates")
+        for of in ("softmax", "encoder")
+    ),
 )
 """the training in float32, until validation gets no better, of the models that the page's figures are of"""
 FEW = {"srm.training.seed": 2}
