@@ -29,7 +29,10 @@ ALSO = {
     "foursquare_nyc": ["policy.request={kind: inconsistency, threshold: 17.5}"],  # too few decisions to find one on
     "paper_protocol": ["srm.loss=bce"],
     "regions": ["cloud.slo={}", "fleet.represents=none"],  # what is provided for phones takes far longer than they do
-    "million": ["cloud.slo={}", "fleet.represents=none"],
+    "million": [
+        *("cloud.slo={}", "fleet.represents=none"),
+        "regions=[{name: pacific, share: 0.5, peak_hour: 6}, {name: africa, share: 0.5, peak_hour: 17, link: 3g}]",
+    ],
 }
 GALLERY = sorted(path.stem for path in (ROOT / "scenarios").glob("*.yaml"))
 SASREC = {"srm": {"kind": "sasrec", "dim": 8, "layers": 1, "heads": 1, "max_length": 8, "epochs": 0}}
