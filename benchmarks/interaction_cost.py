@@ -22,8 +22,7 @@ from fleetrec.models.runtime.artifacts import ArtifactStore
 from fleetrec.models.runtime.progress import NullProgress
 from fleetrec.simulator.benchmark.cases import SUITE
 from fleetrec.simulator.benchmark.engine_speed import BenchFleet, bench_scenario
-from fleetrec.simulator.engine import known_world
-from fleetrec.simulator.ranking import one_pass, quick_states
+from fleetrec.simulator.benchmark.runner import make_code
 
 PARTS = {
     "states": ("ranking/compiled/", "quick_states.py", "prefixes.py", "models/srm/", "torch"),
@@ -45,8 +44,7 @@ def main() -> None:
     parser.add_argument("--case", action="append", help="of the suite, repeatable; none: devices-10k and srm-sasrec")
     parser.add_argument("--devices", type=int, default=10_000)
     args = parser.parse_args()
-    for demand in (known_world.DEMAND, one_pass.DEMAND, *quick_states.DEMANDS.values()):
-        demand.make()
+    make_code()
     for name in args.case or ("devices-10k", "srm-sasrec"):
         case = replace(next(case for case in SUITE if case.name == name), devices=args.devices)
         scenario = bench_scenario(case.devices, case.srm, case.dim, case.ratio, case.list_length)

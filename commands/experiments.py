@@ -109,10 +109,8 @@ def report(
         from fleetrec.simulator.records.folder_lock import held
         from fleetrec.simulator.records.run_manifest import name_files
 
-        kind = folder_kind(folder)
+        folder_kind(folder)
         with held(folder), DrawingBeside() as drawing:
-            if kind == "experiment":
-                drawing.start()
             page, figures = drawing.finish(folder)
             name_files(folder, [page, *figures])
         if not quiet:
@@ -164,7 +162,6 @@ def optimize(
         executor = executor_for("local", jobs, None)
         with DrawingBeside() as drawing:
             found = search.optimise(problem, folder, executor, progress_bars(quiet), resume)
-            drawing.start()
             page, _ = drawing.finish(folder)
         if as_json:
             print_json(found.comparison.answer)

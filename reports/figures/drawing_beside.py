@@ -16,7 +16,7 @@ _THEIRS, _OURS = slice(0, 10), slice(10, None)
 
 
 class DrawingBeside:
-    """While a `with` block lasts, in which `start` may come long before `finish`."""
+    """While a `with` block lasts, in which `finish` draws an experiment sooner where `start` came before."""
 
     def __init__(self) -> None:
         self._worker: WorkerProcess | None = None
@@ -37,7 +37,9 @@ class DrawingBeside:
     def finish(self, folder: Path) -> tuple[Path, list[Path]]:
         """Write the page and all figures: their paths. InputError where the folder holds nothing that can be drawn,
         OSError where it is full."""
-        if folder_kind(folder) != "experiment" or self._worker is None:
+        if folder_kind(folder) == "experiment":
+            self.start()
+        if self._worker is None:
             return write_report(folder), experiment_figures.draw_figures(folder)
         self._worker.give(folder)
         page, ours = write_report(folder), experiment_figures.draw_figures(folder, _OURS)

@@ -32,6 +32,12 @@ _CLONES = 4
 _SILENT = NullProgress()
 
 
+def make_code() -> None:
+    """Have all machine code of an engine's run made, where this machine has none, and loaded."""
+    for demand in (known_world.DEMAND, one_pass.DEMAND, *quick_states.DEMANDS.values()):
+        demand.make()
+
+
 class Runner:
     """Measures the case that it is given."""
 
@@ -47,8 +53,7 @@ class Runner:
 def _in_one_piece(case: Case, folder: Path) -> Figures:
     """What `bench` measures, of any case. Machine code is made where this machine has none, and loaded, before the
     clock is looked at, as libraries are."""
-    for demand in (known_world.DEMAND, one_pass.DEMAND, *quick_states.DEMANDS.values()):
-        demand.make()
+    make_code()
     users = min(case.devices, _MOST_USERS)
     what = case.srm, case.dim, case.ratio, case.list_length, users, case.engine, case.reacts
     scenario = bench_scenario(case.devices, *what)

@@ -94,6 +94,11 @@ def known_world(
 class KnownWorld:
     """Devices, links, requests and the node as arrays, and how far they have come."""
 
+    decisions: Ints
+    """[D] of each device, once the world has ended"""
+    joules: Floats
+    """[D] what each device's rankings and radio have used, once the world has ended"""
+
     def __init__(
         self,
         code: ModuleType,
@@ -146,7 +151,6 @@ class KnownWorld:
         )
         self._make_room(ROWS)
         recorder.slates.in_use = lambda: self._fleet.D[:, [c.SHOWN_SLATE, c.NEXT_SLATE]].ravel()
-        self._ended: tuple[Ints, Floats] | None = None
 
     # ------------------------------------------------------------------------------------------ as it goes on
 
@@ -172,28 +176,13 @@ class KnownWorld:
         self._go(self._code.CLOSE, end_s, in_order=in_order, under_way=under_way)
         self._hand_over()
         self._node.tell()
-        self._ended, in_use = (self.decisions, self.joules), self._recorder.slates.in_use()
+        fleet, in_use = self._fleet, self._recorder.slates.in_use()
+        self.decisions = fleet.D[:, c.DECISIONS].copy()
+        self.joules = fleet.D[:, c.RANKINGS] * fleet.F[:, c.COMPUTE_J] + fleet.F[:, c.OTHER_J]
         self._recorder.slates.in_use = lambda: in_use
         del self._fleet, self._requests, self._told, self._node  # they are as large as what has been recorded
 
     # ------------------------------------------------------------------------------------------ what it tells
-
-    @property
-    def decisions(self) -> Ints:
-        """Decisions [D] of each device."""
-        if self._ended is not None:
-            return self._ended[0]
-        decisions: Ints = self._fleet.D[:, self._code.c.DECISIONS].copy()
-        return decisions
-
-    @property
-    def joules(self) -> Floats:
-        """What the rankings and the radio of each device [D] have used."""
-        if self._ended is not None:
-            return self._ended[1]
-        c, fleet = self._code.c, self._fleet
-        joules: Floats = fleet.D[:, c.RANKINGS] * fleet.F[:, c.COMPUTE_J] + fleet.F[:, c.OTHER_J]
-        return joules
 
     @property
     def in_flight(self) -> int:

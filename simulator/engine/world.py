@@ -87,14 +87,14 @@ class World:
 
     @property
     def decisions(self) -> Ints:
-        """Decisions [D] of each device so far."""
+        """Decisions [D] of each device so far; of a world in compiled code once it has ended."""
         if self.known is not None:
             return self.known.decisions
         return np.array([device.decisions for device in self.devices], dtype=np.int64)
 
     @property
     def joules(self) -> Floats:
-        """What each device [D] has used so far for its rankings, its radio and its training."""
+        """What each device [D] has used so far for its rankings, its radio and its training; likewise."""
         return self.known.joules if self.known is not None else np.array([device.energy_j for device in self.devices])
 
 

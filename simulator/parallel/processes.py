@@ -92,13 +92,13 @@ class ProcessPool(Pool[WorkerProcess]):
 
     def __init__(self, workers: int, module: str, name: str, option: str, copied: bool = False):
         """Jobs go to the `do` of objects of the class `name` of `module`; `option` is what asks for so many workers.
-        Where they are `copied`, one process loads the module for all of them."""
+        Where they are `copied`, one process loads the module for all of them, from now on."""
         super().__init__(workers)
         self._module, self._name, self._option, self._copied = module, name, option, copied
+        if copied:
+            load_beside(module)
 
     def __enter__(self) -> Self:
-        if self._copied:
-            load_beside(self._module)
         self.start_all()
         return self
 

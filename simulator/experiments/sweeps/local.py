@@ -9,9 +9,9 @@ from typing import Any, Self
 
 from fleetrec.simulator.experiments.sweeps.jobs import Job, Outcome
 from fleetrec.simulator.parallel.pool import Lost, Unread
-from fleetrec.simulator.parallel.processes import ProcessPool, load_beside
+from fleetrec.simulator.parallel.processes import ProcessPool
 
-_WORKER = "fleetrec.simulator.experiments.sweeps.worker"  # looked up by those who work, since it imports PyTorch
+_WORKER = "fleetrec.simulator.experiments.sweeps.worker"  # looked up by those who work, who load more than plans need
 
 
 class ThisProcess:
@@ -41,7 +41,6 @@ class LocalProcesses(ProcessPool):
 
     def __init__(self, workers: int):
         super().__init__(workers, _WORKER, "Worker", "--jobs", copied=True)
-        load_beside(_WORKER)  # while the runs are planned here
 
     def outcomes(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Outcome]]:
         """See Executor."""

@@ -48,13 +48,12 @@ def lists_by_age(
         # Lists that take seconds or money are not asked for here: these are of the screens, whatever the cache holds.
         listed = shown.as_of >= 0
         had = shown.users[listed].astype(np.int64), shown.as_of[listed].astype(np.int64)
-    judged: slice | NDArray[np.int64] = slice(None)
     if (shown.alone == NOT_EVALUATED).any():
-        judged = np.flatnonzero(shown.alone != NOT_EVALUATED)
-    found, ages = sample(shown.users[judged], shown.steps[judged], prepared.first, had)
+        shown = shown.take(np.flatnonzero(shown.alone != NOT_EVALUATED))
+    found, ages = sample(shown.users, shown.steps, prepared.first, had)
     if not ages:
         return []
-    judging = shown.take(found if isinstance(judged, slice) else judged[found])
+    judging = shown.take(found)
     users, owners, steps = judging.users, judging.owners, judging.steps
     in_its_order = replace(made_of, slate=sections.Slate.family.default(), fusion=LlmOnly())
     llm_only = list_slates(in_its_order, trained, prepared.scores, prepared.source)
