@@ -32,3 +32,8 @@ def inlined(function: Function) -> Function:
 def kept(function: Function) -> Function:
     """The same function in machine code, with its parts kept on disk; other threads go on while it runs."""
     return cast(Function, _njit(cache=True)(function))
+
+
+def kept_uncounted(function: Function) -> Function:
+    """The same, for one that makes no arrays: nobody counts who refers to them."""
+    return cast(Function, _njit(cache=True, _nrt=False)(function))

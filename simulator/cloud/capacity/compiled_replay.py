@@ -102,5 +102,6 @@ def _replayed(
         judged.reshape(-1, 3),
     )
     nothing = np.zeros((1, 1), dtype=np.int64)
-    missed = code.serve(*work, warm_up, told, machines, times, jobs, job_times, rows, nothing)
+    request, missed = np.empty(n, dtype=np.int64), np.zeros(len(allowed), dtype=np.int64)
+    code.serve(*work, warm_up, told, machines, times, jobs, job_times, rows, nothing, request, missed)
     return times, missed

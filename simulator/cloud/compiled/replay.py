@@ -12,7 +12,7 @@ from fleetrec.simulator.cloud.compiled import columns as c
 from fleetrec.simulator.cloud.compiled.columns import NOBODY
 from fleetrec.simulator.cloud.compiled.replicas import come_to, enlist, join_line
 from fleetrec.simulator.cloud.compiled.timing import KNOWN, kind_row
-from fleetrec.simulator.core.compiling import Floats, Ints, compiled, kept
+from fleetrec.simulator.core.compiling import Floats, Ints, compiled, kept_uncounted
 
 __all__ = ["c", "kind_row", "prepare", "serve"]
 
@@ -31,8 +31,8 @@ def _late(arrived_s: float, first_s: float, ended_s: float, further: int, measur
     return bool(further > 0 and (latency_s - ttft_s) / further > bound_s)
 
 
-@compiled
-def _serve(
+@kept_uncounted
+def serve(
     arrival_s: Floats,
     asks: Ints,
     assigned: Ints,
@@ -49,7 +49,15 @@ def _serve(
     request: Ints,
     missed: Ints,
 ) -> None:
-    """See `serve`. `request` [N] gets that of each row, `missed` [K] counts."""
+    """Serves requests [N] on replicas `S` and `X` [R] of the kinds `K`; `J` and `T` [N] are all zeros. `told` [N x 3]
+    gets when each started, had its first token and ended; without rows nothing is told.
+
+    `asks` [N x 4]: prompt and output tokens, sequences, and the steps that tokens after the first take where drafts are
+    verified. `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests that wait or
+    run over its `speed` [R], the first of several. `judged` [K x 3]: objectives, each a measure, the bound, and how
+    many of the requests from number `warm_up` on may miss it. As soon as it is certain that one is missed, or that all
+    will be met, no more is served. `missed` [K] counts those that have, `request` [N] gets that of each row of `J`.
+    """
     n, replicas = len(arrival_s), len(speed)
     left, certain = n - warm_up, False  # left: not judged yet
     alike = True  # whether replicas are of one speed, so that the fewest requests are the least load
@@ -103,39 +111,9 @@ def _serve(
         join_line(r, S, X, J, T, job, now)
 
 
-@kept
-def serve(
-    arrival_s: Floats,
-    asks: Ints,
-    assigned: Ints,
-    speed: Floats,
-    judged: Floats,
-    warm_up: int,
-    told: Floats,
-    S: Ints,
-    X: Floats,
-    J: Ints,
-    T: Floats,
-    K: Floats,
-    M: Ints,
-) -> Ints:
-    """Serves requests [N] on replicas `S` and `X` [R] of the kinds `K`; `J` and `T` [N] are all zeros. `told` [N x 3]
-    gets when each started, had its first token and ended; without rows nothing is told.
-
-    `asks` [N x 4]: prompt and output tokens, sequences, and the steps that tokens after the first take where drafts are
-    verified. `assigned` [N] is the replica that each goes to, or -1 for the one with the fewest requests that wait or
-    run over its `speed` [R], the first of several. `judged` [K x 3]: objectives, each a measure, the bound, and how
-    many of the requests from number `warm_up` on may miss it; how many have [K] is what is found. As soon as it is
-    certain that one is missed, or that all will be met, no more is served.
-    """
-    missed = np.zeros(len(judged), dtype=np.int64)
-    request = np.empty(len(arrival_s), dtype=np.int64)
-    _serve(arrival_s, asks, assigned, speed, judged, warm_up, told, S, X, J, T, K, M, request, missed)
-    return missed
-
-
 def prepare() -> None:
     """Has it compiled, or loaded."""
     none, nothing = np.zeros(0, dtype=np.int64), np.zeros((0, c.N_JOB), dtype=np.int64)
     times, kinds = np.zeros((0, c.N_TIMES)), np.zeros((0, KNOWN))
-    serve(np.zeros(0), nothing, none, np.zeros(0), times, 0, times, nothing, times, nothing, times, kinds, nothing)
+    rows = nothing, times, nothing, times, kinds, nothing
+    serve(np.zeros(0), nothing, none, np.zeros(0), times, 0, times, *rows, none, none)
